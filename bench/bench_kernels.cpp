@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each operator × variant × layer of the published models, on one thread: `<op>/<variant>/<shape>`.
+// A result is compared with the oracle before its clock starts. `peak%`: of the FMA peak of the
+// variant, measured in this process (oneDNN: of the best variant's).
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <map>
+#include <optional>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "bench/layers.h"
+#include "kernels/cpu.h"
+#include "kernels/registry.h"
+#include "tests/reference.h"
+
+namespace convmixer::bench {
+namespace {
+
+// Floating-point operations a second: the best of a few rounds of 10 ms.
+double measure_peak(const KernelTable& table) {
+  using Clock = std::chrono::steady_clock;
+  float sink = 0;
+  long rounds = 1000;
+  double best = 0;
+  for (int good = 0; good < 10;) {
+    const auto begin = Clock::now();
+    const double flops = table.fma_peak(rounds, &sink);
+    const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    benchmark::DoNotOptimize(sink);
+    best = std::max(best, flops / seconds);
+    if (seconds < 0.01) {
+      rounds *= 2;
+    } else {
+      ++good;
+    }
+  }
+  return best;
+}
+
+double peak_of(const KernelTable& table) {
+  static std::map<const KernelTable*, double> peaks;
+  const auto found = peaks.find(&table);
+  return found != peaks.end() ? found->second : peaks[&table] = measure_peak(table);
+}
+
+void count(benchmark::State& state, double flops, double peak) {
+  using benchmark::Counter;
+  state.counters["FLOP/s"] = Counter(flops, Counter::kIsIterationInvariantRate);
+  state.counters["peak%"] = Counter(100 * flops / peak, Counter::kIsIterationInvariantRate);
+}
+
+// The layers of the preset and variant that run now; made once, not for each repetition.
+Layers& layers(const Preset& preset, const KernelTable& table) {
+  static std::optional<Layers> current;
+  static const Preset* current_preset = nullptr;
+  static const KernelTable* current_table = nullptr;
+  if (current_preset != &preset || current_table != &table) {
+    current.reset();
+    current.emplace(preset, table);
+    current_preset = &preset;
+    current_table = &table;
+  }
+  return *current;
+}
+
+bool correct(benchmark::State& state, const std::string& wrong) {
+  if (!wrong.empty()) state.SkipWithError(wrong.c_str());
+  return wrong.empty();
+}
+
+void bench_pointwise(benchmark::State& state, const Preset& preset, const KernelTable& table) {
+  Layers& l = layers(preset, table);
+  if (!correct(state, l.check_pointwise())) return;
+  for (auto _ : state) l.pointwise(l.pointwise_weights().data());
+  count(state, l.pointwise_flops(), peak_of(table));
+}
+
+// The weights of every image come from memory, as they do in a deep model: copies of twice the L3
+// cache.
+void bench_pointwise_cold(benchmark::State& state, const Preset& preset, const KernelTable& table) {
+  Layers& l = layers(preset, table);
+  if (!correct(state, l.check_pointwise())) return;
+  const Buffer<float>& weights = l.pointwise_weights();
+  std::vector<Buffer<float>> copies;
+  for (std::size_t bytes = 0; bytes < 2 * cache_sizes().l3; bytes += weights.bytes()) {
+    copies.emplace_back(weights.size());
+    std::copy(weights.data(), weights.data() + weights.size(), copies.back().data());
+  }
+  std::size_t next = 0;
+  for (auto _ : state) l.pointwise(copies[next++ % copies.size()].data());
+  count(state, l.pointwise_flops(), peak_of(table));
+  state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(weights.bytes()));
+}
+
+void bench_depthwise(benchmark::State& state, const Preset& preset, const KernelTable& table) {
+  Layers& l = layers(preset, table);
+  if (!correct(state, l.check_depthwise())) return;
+  for (auto _ : state) l.depthwise();
+  count(state, l.depthwise_flops(), peak_of(table));
+}
+
+void bench_patch_embed(benchmark::State& state, const Preset& preset, const KernelTable& table,
+                       bool u8) {
+  Layers& l = layers(preset, table);
+  if (!correct(state, l.check_patch_embed(u8))) return;
+  for (auto _ : state) l.patch_embed(u8);
+  count(state, l.patch_embed_flops(), peak_of(table));
+}
+
+void bench_gelu(benchmark::State& state, const KernelTable& table) {
+  constexpr std::size_t kCount = 2048;  // in the L1 cache
+  Buffer<float> src(kCount), dst(kCount);
+  for (std::size_t i = 0; i < kCount; ++i) src[i] = static_cast<float>(i) * 0.01f - 10.24f;
+  table.activation[kActGelu](src.data(), dst.data(), kCount);
+  for (std::size_t i = 0; i < kCount; ++i) {
+    const double want = reference::gelu(src[i]), limit = 4e-7 * std::max(1.0f, std::fabs(src[i]));
+    if (!(std::fabs(want - double{dst[i]}) <= limit)) return state.SkipWithError("wrong result");
+  }
+  for (auto _ : state) {
+    table.activation[kActGelu](src.data(), dst.data(), kCount);
+    benchmark::ClobberMemory();
+  }
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kCount));
+}
+
+void bench_onednn(benchmark::State& state, const Preset& preset, bool depthwise) {
+  OneDnnLayer layer(preset, depthwise);
+  if (!correct(state, layer.check())) return;
+  for (auto _ : state) layer.run();
+  count(state, layer.flops(), peak_of(*available_tables().front()));
+}
+
+template <typename F>
+void add(const std::string& name, F f) {
+  benchmark::RegisterBenchmark(name.c_str(), f)->UseRealTime();
+}
+
+void add_all() {
+  for (const Preset& preset : kPresets) {
+    const std::string c = fmt::format("c{0}_{1}x{1}", preset.dim, preset.side());
+    const std::string k =
+        fmt::format("c{0}_k{1}_{2}x{2}", preset.dim, preset.kernel_size, preset.side());
+    const std::string p =
+        fmt::format("c{0}_p{1}_{2}x{2}", preset.dim, preset.patch_size, preset.side());
+    for (const KernelTable* table : available_tables()) {
+      const std::string v = fmt::format("/{}/", table->name);
+      add("pointwise" + v + c, [&, table](auto& s) { bench_pointwise(s, preset, *table); });
+      add("pointwise_cold" + v + c,
+          [&, table](auto& s) { bench_pointwise_cold(s, preset, *table); });
+      add("depthwise" + v + k, [&, table](auto& s) { bench_depthwise(s, preset, *table); });
+      add("patch_embed_f32" + v + p,
+          [&, table](auto& s) { bench_patch_embed(s, preset, *table, false); });
+      add("patch_embed_u8" + v + p,
+          [&, table](auto& s) { bench_patch_embed(s, preset, *table, true); });
+    }
+    if (onednn::version().empty()) continue;
+    add("pointwise/onednn/" + c, [&](auto& s) { bench_onednn(s, preset, false); });
+    add("depthwise/onednn/" + k, [&](auto& s) { bench_onednn(s, preset, true); });
+  }
+  for (const KernelTable* table : available_tables()) {
+    add(fmt::format("gelu/{}/2048", table->name), [=](auto& s) { bench_gelu(s, *table); });
+  }
+}
+
+}  // namespace
+}  // namespace convmixer::bench
+
+int main(int argc, char** argv) {
+  using namespace convmixer;
+#ifdef _OPENMP
+  omp_set_num_threads(1);  // oneDNN's
+#endif
+  benchmark::AddCustomContext("cpu", cpu_name());
+  benchmark::AddCustomContext("compiler", __VERSION__);
+  benchmark::AddCustomContext("flags", CONVMIXER_BENCH_FLAGS);
+  benchmark::AddCustomContext("threads", "1");
+  for (const KernelTable* table : available_tables()) {
+    benchmark::AddCustomContext(fmt::format("fma_peak_{}", table->name),
+                                fmt::format("{:.1f} GFLOP/s", bench::peak_of(*table) / 1e9));
+  }
+  bench::add_all();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

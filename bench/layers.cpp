@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/layers.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "engine/executor.h"
+#include "engine/passes.h"
+#include "tests/reference.h"
+
+namespace convmixer::bench {
+namespace {
+
+constexpr std::array<double, 3> kMean{0.485, 0.456, 0.406}, kStd{0.229, 0.224, 0.225};
+
+// [−1, 1), the same numbers with any compiler (splitmix64).
+struct Random {
+  std::uint64_t state = 1;
+  float next() {
+    std::uint64_t z = state += 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return static_cast<float>((z ^ (z >> 31)) >> 40) * 0x1p-23f - 1.0f;
+  }
+};
+
+Node random_node(Op op, const char* name, int ic, int oc, int kernel_size, int k, Random& random) {
+  Node node;
+  node.op = op;
+  node.name = name;
+  node.ic = ic;
+  node.oc = oc;
+  node.kernel_size = kernel_size;
+  std::vector<float> weights(static_cast<std::size_t>(oc) * static_cast<std::size_t>(k));
+  for (float& v : weights) v = random.next() * std::sqrt(3.0f / static_cast<float>(k));
+  node.weights = Weights::own(std::move(weights));
+  for (int i = 0; i < oc; ++i) {
+    node.bias.push_back(random.next() * 0.1);
+    if (op == Op::kLinear) continue;
+    node.affine.scale.push_back(1 + random.next() * 0.5);
+    node.affine.shift.push_back(op == Op::kDepthwise ? 0.0 : random.next());
+  }
+  return node;
+}
+
+Graph folded(const Preset& preset) { return fold_batchnorm(fuse(random_graph(preset))); }
+
+PlanOptions only(const KernelTable& table) { return {table.name, OneDnn::kOff}; }
+
+// The error of element `what` is held to the limit that the kernel tests state (tests/check.h).
+struct Check {
+  int k;
+  std::string wrong;
+  void add(const reference::Result& want, std::size_t i, float got) {
+    const double limit = 0x1p-24 * (4 + 2 * std::sqrt(static_cast<double>(k))) * want.sum.v[i] +
+                         4e-7 * want.gelu.v[i];
+    if (!(std::fabs(want.y.v[i] - double{got}) <= limit) && wrong.empty()) {
+      wrong = fmt::format("wrong result: element {}, want {}, got {}, limit {}", i, want.y.v[i],
+                          got, limit);
+    }
+  }
+};
+
+reference::Epilogue epilogue(const Node& node, std::size_t first, std::size_t count) {
+  const auto cut = [&](const std::vector<double>& v) {
+    if (v.empty()) return v;
+    const auto begin = v.begin() + static_cast<std::ptrdiff_t>(first);
+    return std::vector<double>(begin, begin + static_cast<std::ptrdiff_t>(count));
+  };
+  return {node.activation, cut(node.bias), cut(node.affine.scale), cut(node.affine.shift)};
+}
+
+}  // namespace
+
+Graph random_graph(const Preset& preset) {
+  Random random;
+  Graph graph;
+  graph.h = graph.w = preset.image_size;
+  const int dim = preset.dim, k = preset.kernel_size, p = preset.patch_size;
+  const Activation activation = preset.relu ? Activation::kRelu : Activation::kGelu;
+  graph.nodes.push_back(random_node(Op::kPatchEmbed, "stem", 3, dim, p, 3 * p * p, random));
+  graph.nodes.back().activation = activation;
+  for (int i = 0; i < 2; ++i) {  // the last one's BatchNorm is folded away
+    Node block;
+    block.op = Op::kBlock;
+    block.name = "block";
+    block.body.push_back(random_node(Op::kDepthwise, "depthwise", dim, dim, k, k * k, random));
+    block.body.push_back(random_node(Op::kPointwise, "pointwise", dim, dim, 1, dim, random));
+    block.body[0].residual = true;
+    for (Node& node : block.body) node.activation = activation;
+    graph.nodes.push_back(std::move(block));
+  }
+  Node mean;
+  mean.op = Op::kMean;
+  mean.ic = mean.oc = dim;
+  graph.nodes.push_back(mean);
+  graph.nodes.push_back(random_node(Op::kLinear, "head", dim, preset.num_classes, 1, dim, random));
+  return graph;
+}
+
+Layers::Layers(const Preset& preset, const KernelTable& table)
+    : table_(table),
+      graph_(folded(preset)),
+      plan_(make_plan(random_graph(preset), kMean, kStd, only(table))),
+      layout_(plan_->geometry, table.lanes),
+      rows_(choose_split(plan_->geometry, 1, 1, block().pointwise.tiles).rows) {
+  const Geometry& g = plan_->geometry;
+  const int blocks = std::max(layout_.blocks, plan_->native->patch_embed.ic_blk);
+  panel_ = Buffer<float>(static_cast<std::size_t>(blocks) *
+                         spread_stride(static_cast<std::size_t>(rows_ * g.w * table.lanes)));
+  src_ = Buffer<float>(layout_.image_stride);
+  dst_ = Buffer<float>(layout_.image_stride);
+  image_ = Buffer<float>(3 * static_cast<std::size_t>(g.image_h * g.image_w));
+  Random random;
+  for (std::size_t i = 0; i < panel_.size(); ++i) panel_[i] = random.next();
+  for (std::size_t i = 0; i < image_.size(); ++i) {
+    image_[i] = random.next() * 2;
+    bytes_.push_back(static_cast<std::uint8_t>(127 + 127 * random.next()));
+  }
+  for (int i = 0; i < g.h * g.w; ++i) {
+    offset_.push_back(static_cast<std::int32_t>(layout_.pixel(i)));
+    for (std::size_t c = 0; c < static_cast<std::size_t>(layout_.blocks); ++c) {
+      float* const pixel =
+          src_.data() + c * layout_.block_stride + layout_.first_pixel() + offset_.back();
+      for (int lane = 0; lane < table.lanes; ++lane) pixel[lane] = random.next();
+    }
+  }
+}
+
+int Layers::rows_at(int first_row) const { return std::min(rows_, plan_->geometry.h - first_row); }
+
+PointwiseParams Layers::product(const PackedPointwise& w, int first_row, int rows) {
+  PointwiseParams p{};
+  p.panel = panel_.data();
+  p.pixels = rows * plan_->geometry.w;
+  p.panel_block_stride =
+      static_cast<std::ptrdiff_t>(spread_stride(static_cast<std::size_t>(p.pixels * table_.lanes)));
+  p.ic_blk = w.ic_blk;
+  p.oc_blk = w.oc_blk;
+  p.k_block = plan_->native->k_block;
+  p.weights = w.weights.data();
+  p.bias = w.bias.data();
+  p.scale = w.scale.data();
+  p.shift = w.shift.data();
+  p.dst = dst_.data() + layout_.first_pixel();
+  p.dst_offset = offset_.data() + first_row * plan_->geometry.w;
+  p.dst_block_stride = static_cast<std::ptrdiff_t>(layout_.block_stride);
+  p.tile_begin = 0;
+  p.tile_end = w.tiles;
+  return p;
+}
+
+void Layers::pointwise(const float* weights) {
+  const PackedPointwise& w = block().pointwise;
+  for (int y = 0; y < plan_->geometry.h; y += rows_) {
+    PointwiseParams p = product(w, y, rows_at(y));
+    p.weights = weights;
+    table_.pointwise[w.activation](&p);
+  }
+}
+
+DepthwiseParams Layers::convolution(int channel_block, int first_row, int rows) {
+  const PackedDepthwise& w = block().depthwise;
+  const Geometry& g = plan_->geometry;
+  const std::ptrdiff_t lane = static_cast<std::ptrdiff_t>(channel_block) * table_.lanes;
+  DepthwiseParams p{};
+  p.src = src_.data() + static_cast<std::size_t>(channel_block) * layout_.block_stride +
+          layout_.first_pixel();
+  p.h = g.h;
+  p.w = g.w;
+  p.kernel_size = w.kernel_size;
+  p.row_stride = static_cast<int>(layout_.row_stride);
+  p.y_begin = first_row;
+  p.y_end = first_row + rows;
+  p.weights = w.weights.data() + lane * w.kernel_size * w.kernel_size;
+  p.bias = w.bias.data() + lane;
+  p.scale = w.scale.data() + lane;
+  p.dst = panel_.data() + static_cast<std::size_t>(channel_block) *
+                              spread_stride(static_cast<std::size_t>(rows * g.w * table_.lanes));
+  return p;
+}
+
+void Layers::depthwise() {
+  for (int y = 0; y < plan_->geometry.h; y += rows_) {
+    for (int c = 0; c < layout_.blocks; ++c) {
+      const DepthwiseParams p = convolution(c, y, rows_at(y));
+      table_.depthwise[block().depthwise.activation](&p);
+    }
+  }
+}
+
+void Layers::patches(bool u8, int first_row, int rows) {
+  const Geometry& g = plan_->geometry;
+  PatchParams p{};
+  p.src = u8 ? static_cast<const void*>(bytes_.data()) : image_.data();
+  p.h = g.image_h;
+  p.w = g.image_w;
+  p.patch_size = g.patch_size;
+  p.w_out = g.w;
+  p.first = first_row * g.w;
+  p.count = rows * g.w;
+  p.panel = panel_.data();
+  p.panel_block_stride =
+      static_cast<std::ptrdiff_t>(spread_stride(static_cast<std::size_t>(p.count * table_.lanes)));
+  (u8 ? table_.patches_u8 : table_.patches_f32)(&p);
+}
+
+void Layers::patch_embed(bool u8) {
+  const PackedPointwise& w = u8 ? plan_->native->patch_embed_raw : plan_->native->patch_embed;
+  for (int y = 0; y < plan_->geometry.h; y += rows_) {
+    patches(u8, y, rows_at(y));
+    const PointwiseParams p = product(w, y, rows_at(y));
+    table_.pointwise[w.activation](&p);
+  }
+}
+
+// All output channels of a few pixels of the first strip.
+std::string Layers::check_pointwise() {
+  constexpr int kPixels = 5;
+  const Node& node = graph_.nodes[1].body[1];
+  const PointwiseParams p = product(block().pointwise, 0, rows_);
+  table_.pointwise[block().pointwise.activation](&p);
+  reference::Tensor src(1, node.ic, 1, kPixels);
+  for (int c = 0; c < node.ic; ++c) {
+    for (int i = 0; i < kPixels; ++i) {
+      src.at(0, c, 0, i) = panel_[static_cast<std::size_t>(c / table_.lanes * p.panel_block_stride +
+                                                           i * table_.lanes + c % table_.lanes)];
+    }
+  }
+  const reference::Result want = reference::pointwise(
+      src, node.oc, node.weights.data, epilogue(node, 0, static_cast<std::size_t>(node.oc)));
+  Check check{node.ic, ""};
+  for (int o = 0; o < node.oc; ++o) {
+    for (int i = 0; i < kPixels; ++i) {
+      check.add(want, want.y.index(0, o, 0, i),
+                p.dst[o / table_.lanes * p.dst_block_stride + p.dst_offset[i] + o % table_.lanes]);
+    }
+  }
+  return check.wrong;
+}
+
+// The last channel block, over the whole image.
+std::string Layers::check_depthwise() {
+  const Node& node = graph_.nodes[1].body[0];
+  const Geometry& g = plan_->geometry;
+  const int lanes = table_.lanes, first = (layout_.blocks - 1) * lanes,
+            area = g.kernel_size * g.kernel_size;
+  Buffer<float> dst(static_cast<std::size_t>(g.h * g.w * lanes));
+  DepthwiseParams p = convolution(layout_.blocks - 1, 0, g.h);
+  p.dst = dst.data();
+  table_.depthwise[block().depthwise.activation](&p);
+  const int count = node.oc - first;
+  reference::Tensor src(1, count, g.h, g.w);
+  for (int c = 0; c < count; ++c) {
+    for (int i = 0; i < g.h * g.w; ++i)
+      src.at(0, c, i / g.w, i % g.w) = p.src[offset_[static_cast<std::size_t>(i)] + c];
+  }
+  const reference::Result want = reference::depthwise(
+      src, g.kernel_size, node.weights.data + first * area,
+      epilogue(node, static_cast<std::size_t>(first), static_cast<std::size_t>(count)), true);
+  Check check{area, ""};
+  for (int c = 0; c < count; ++c) {
+    for (int i = 0; i < g.h * g.w; ++i) {
+      check.add(want, want.y.index(0, c, i / g.w, i % g.w),
+                dst[static_cast<std::size_t>(i * lanes + c)]);
+    }
+  }
+  return check.wrong;
+}
+
+// The first channels of every pixel.
+std::string Layers::check_patch_embed(bool u8) {
+  constexpr int kChannels = 8;
+  const Geometry& g = plan_->geometry;
+  Node node = graph_.nodes[0];
+  reference::Tensor src(1, 3, g.image_h, g.image_w, image_.data());
+  if (u8) {
+    node = fold_normalization(node, {kMean.begin(), kMean.end()}, {kStd.begin(), kStd.end()});
+    for (std::size_t i = 0; i < bytes_.size(); ++i)
+      src.v[i % 3 * (bytes_.size() / 3) + i / 3] = bytes_[i];
+  }
+  patch_embed(u8);
+  const reference::Result want = reference::patch_embed(
+      src, kChannels, g.patch_size, node.weights.data, epilogue(node, 0, kChannels));
+  Check check{3 * g.patch_size * g.patch_size, ""};
+  const float* const dst = dst_.data() + layout_.first_pixel();
+  for (int c = 0; c < kChannels; ++c) {
+    for (int i = 0; i < g.h * g.w; ++i) {
+      const std::size_t at = static_cast<std::size_t>(c / table_.lanes) * layout_.block_stride +
+                             layout_.pixel(i) + static_cast<std::size_t>(c % table_.lanes);
+      check.add(want, want.y.index(0, c, i / g.w, i % g.w), dst[at]);
+    }
+  }
+  return check.wrong;
+}
+
+double Layers::pointwise_flops() const {
+  const Geometry& g = plan_->geometry;
+  return 2.0 * g.h * g.w * g.dim * g.dim;
+}
+double Layers::depthwise_flops() const {
+  const Geometry& g = plan_->geometry;
+  return 2.0 * g.h * g.w * g.dim * g.kernel_size * g.kernel_size;
+}
+double Layers::patch_embed_flops() const {
+  const Geometry& g = plan_->geometry;
+  return 2.0 * g.h * g.w * g.dim * 3 * g.patch_size * g.patch_size;
+}
+
+OneDnnLayer::OneDnnLayer(const Preset& preset, bool depthwise)
+    : graph_(folded(preset)),
+      node_(&graph_.nodes[1].body[depthwise ? 0 : 1]),
+      side_(preset.side()) {
+  const int k = node_->kernel_size, dim = node_->oc;
+  const std::vector<float> bias(node_->bias.begin(), node_->bias.end());
+  const std::vector<float> scale(node_->affine.scale.begin(), node_->affine.scale.end());
+  const std::vector<float> shift(node_->affine.shift.begin(), node_->affine.shift.end());
+  onednn::Convolution c{};
+  c.name = node_->name;
+  c.ic = c.oc = dim;
+  c.h = c.w = side_;
+  c.kernel_size = k;
+  c.stride = 1;
+  c.pad_begin = (k - 1) / 2;
+  c.pad_end = k / 2;
+  c.depthwise = c.residual = depthwise;
+  c.activation = preset.relu ? kActRelu : kActGelu;
+  c.weights = node_->weights.data;
+  c.bias = bias.data();
+  c.scale = scale.data();
+  c.shift = depthwise ? nullptr : shift.data();
+  program_.add_convolution(c);
+  instance_ = std::make_unique<onednn::Instance>(program_);
+  lanes_ = program_.layout() == "nChw16c" ? 16 : 8;
+  const double pixels = static_cast<double>(side_) * side_;
+  flops_ = 2 * pixels * dim * (depthwise ? k * k : dim);
+  src_ = Buffer<float>(static_cast<std::size_t>(ceil_div(dim, lanes_) * lanes_ * side_ * side_));
+  dst_ = Buffer<float>(src_.size());
+  Random random;
+  for (std::size_t i = 0; i < src_.size(); ++i) src_[i] = random.next();
+}
+
+void OneDnnLayer::run() { instance_->run(src_.data(), false, dst_.data(), nullptr); }
+
+std::string OneDnnLayer::check() {
+  run();
+  const int pixels = side_ * side_;
+  const auto at = [&](int c, int i) {
+    return static_cast<std::size_t>((c / lanes_ * pixels + i) * lanes_ + c % lanes_);
+  };
+  const bool depthwise = node_->op == Op::kDepthwise;
+  // Every channel of five pixels, or every pixel of eight channels.
+  const int ic = depthwise ? 8 : node_->ic, oc = depthwise ? 8 : node_->oc,
+            count = depthwise ? pixels : 5;
+  reference::Tensor src(1, ic, depthwise ? side_ : 1, depthwise ? side_ : count);
+  for (int c = 0; c < ic; ++c) {
+    for (int i = 0; i < count; ++i) src.at(0, c, i / src.w, i % src.w) = src_[at(c, i)];
+  }
+  const reference::Epilogue after = epilogue(*node_, 0, static_cast<std::size_t>(oc));
+  const reference::Result want =
+      depthwise ? reference::depthwise(src, node_->kernel_size, node_->weights.data, after, true)
+                : reference::pointwise(src, oc, node_->weights.data, after);
+  // oneDNN states no limit for its GELU: its error is within ours.
+  Check check{depthwise ? node_->kernel_size * node_->kernel_size : ic, ""};
+  for (int c = 0; c < oc; ++c) {
+    for (int i = 0; i < count; ++i)
+      check.add(want, want.y.index(0, c, i / src.w, i % src.w), dst_[at(c, i)]);
+  }
+  return check.wrong;
+}
+
+}  // namespace convmixer::bench

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// One model's layers on one variant, with operands of their own, as the executor runs them on one
+// thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bench/shapes.h"
+#include "engine/layout.h"
+#include "engine/plan.h"
+#include "kernels/onednn.h"
+
+namespace convmixer::bench {
+
+// A fused graph of the preset's shape with two blocks and random weights.
+Graph random_graph(const Preset& preset);
+
+class Layers {
+ public:
+  Layers(const Preset& preset, const KernelTable& table);
+
+  // Each runs a layer over one image, strip by strip. `weights` is pointwise_weights() or a copy.
+  void pointwise(const float* weights);
+  void depthwise();
+  void patch_embed(bool u8);
+
+  // "" or what is wrong: a part of the layer's result against the oracle.
+  std::string check_pointwise();
+  std::string check_depthwise();
+  std::string check_patch_embed(bool u8);
+
+  const Buffer<float>& pointwise_weights() const { return block().pointwise.weights; }
+  double pointwise_flops() const;
+  double depthwise_flops() const;
+  double patch_embed_flops() const;
+
+ private:
+  const NativeBlock& block() const { return plan_->native->blocks[0]; }
+  PointwiseParams product(const PackedPointwise& w, int first_row, int rows);
+  DepthwiseParams convolution(int channel_block, int first_row, int rows);
+  void patches(bool u8, int first_row, int rows);
+  int rows_at(int first_row) const;
+
+  const KernelTable& table_;
+  Graph graph_;  // after the passes
+  std::shared_ptr<const Plan> plan_;
+  PlaneLayout layout_;
+  int rows_;  // of a strip
+  Buffer<float> panel_, src_, dst_, image_;
+  std::vector<std::uint8_t> bytes_;
+  std::vector<std::int32_t> offset_;
+};
+
+// One operator of the preset as a oneDNN primitive, in the blocked layout between layers.
+class OneDnnLayer {
+ public:
+  OneDnnLayer(const Preset& preset, bool depthwise);  // else pointwise
+  void run();
+  std::string check();
+  double flops() const { return flops_; }
+
+ private:
+  Graph graph_;
+  const Node* node_;
+  int side_, lanes_ = 0;
+  double flops_;
+  onednn::Program program_;
+  std::unique_ptr<onednn::Instance> instance_;
+  Buffer<float> src_, dst_;
+};
+
+}  // namespace convmixer::bench

@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: Apache-2.0
+// The functions of convmixer.h. No exception leaves this file: guarded() turns each into a status.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "capi/failure.h"
+#include "capi/pipeline.h"
+#include "capi/structs.h"
+#include "capi/versions.h"
+#include "convmixer.h"
+#include "engine/executor.h"
+#include "engine/plan.h"
+#include "engine/system.h"
+#include "models/checkpoint.h"
+#include "models/convmixer.h"
+#include "support/error.h"
+
+namespace convmixer {
+namespace {
+
+constexpr const char* kVersion = CONVMIXER_PROJECT_VERSION;
+
+constexpr bool is_version_of_header(std::string_view version) {
+  std::size_t at = 0;
+  const auto number = [&] {
+    int value = 0;
+    for (; at < version.size() && version[at] != '.'; ++at) value = value * 10 + version[at] - '0';
+    ++at;
+    return value;
+  };
+  return number() == CONVMIXER_VERSION_MAJOR && number() == CONVMIXER_VERSION_MINOR &&
+         number() == CONVMIXER_VERSION_PATCH;
+}
+static_assert(is_version_of_header(CONVMIXER_PROJECT_VERSION),
+              "convmixer.h and project() in CMakeLists.txt must state the same version");
+
+// A path of 4096 bytes and a sentence. An array, since a lack of memory must be sayable too.
+thread_local char last_error[4096 + CONVMIXER_ERROR_TEXT_SIZE] = "";
+
+template <typename Body>
+convmixer_status guarded(const Body& body) noexcept {
+  try {
+    body();
+    return CONVMIXER_OK;
+  } catch (...) {
+    return current_failure(last_error, sizeof(last_error));
+  }
+}
+
+[[noreturn]] void refuse(const std::string& text) { throw Error(Code::kInvalidArgument, text); }
+
+void need(const void* pointer, const char* name) {
+  if (pointer == nullptr) refuse(fmt::format("{} is null", name));
+}
+
+void write_text(const std::string& src, char* text, std::size_t capacity, std::size_t* needed) {
+  const std::size_t size = src.size() + 1;
+  if (text == nullptr && capacity != 0) refuse("text is null, but capacity is not 0");
+  if (needed != nullptr) *needed = size;
+  if (text == nullptr) return;
+  if (capacity < size) {
+    refuse(fmt::format("capacity is {}, but the text needs {} bytes", capacity, size));
+  }
+  std::memcpy(text, src.c_str(), size);
+}
+
+// ---- Models -------------------------------------------------------------------------------------
+
+struct ModelData {
+  ModelConfig config;
+  std::shared_ptr<const Plan> plan;
+  const char* isa;            // of static storage
+  const char* interpolation;  // of static storage
+  std::uint64_t num_parameters;
+};
+
+// A name for the caller that outlives the model.
+template <std::size_t kCount>
+const char* static_name(const std::string& name, const char* const (&names)[kCount]) {
+  for (const char* candidate : names) {
+    if (name == candidate) return candidate;
+  }
+  throw Error(Code::kInternal, fmt::format("capi/c_api.cpp has no static name for \"{}\"", name));
+}
+
+std::uint64_t count_parameters(const std::vector<Node>& nodes) {
+  std::uint64_t count = 0;
+  for (const Node& node : nodes) {
+    count += node.weights.size + node.bias.size() + node.batchnorm.weight.size() +
+             node.batchnorm.bias.size() + count_parameters(node.body);
+  }
+  return count;
+}
+
+ConfigOverrides overrides_of(const convmixer_model_options& options) {
+  ConfigOverrides overrides;
+  switch (number_of(options.activation)) {
+    case CONVMIXER_ACTIVATION_DEFAULT:
+      break;
+    case CONVMIXER_ACTIVATION_GELU:
+      overrides.activation = Activation::kGelu;
+      break;
+    case CONVMIXER_ACTIVATION_RELU:
+      overrides.activation = Activation::kRelu;
+      break;
+    default:
+      refuse(fmt::format("activation: expected a convmixer_activation, found {}",
+                         number_of(options.activation)));
+  }
+  const int height = options.image_height, width = options.image_width;
+  if (height < 0 || width < 0 || (height == 0) != (width == 0)) {
+    refuse(
+        fmt::format("image_height and image_width: expected both 0 or both more, found {} and {}",
+                    height, width));
+  }
+  if (height > 0) {
+    overrides.image_height = height;
+    overrides.image_width = width;
+  }
+  if (options.mean != nullptr) overrides.mean = {options.mean[0], options.mean[1], options.mean[2]};
+  if (options.std != nullptr) overrides.std = {options.std[0], options.std[1], options.std[2]};
+  // A NaN is not 0 either: read_config refuses it like any value out of range.
+  if (options.crop_pct != 0) overrides.crop_pct = options.crop_pct;
+  if (options.bn_eps != 0) overrides.bn_eps = options.bn_eps;
+  return overrides;
+}
+
+PlanOptions plan_options_of(const convmixer_model_options& options) {
+  PlanOptions plan;
+  if (options.isa != nullptr) {
+    // Inside, an empty name means the best; the header has a null pointer for that.
+    if (options.isa[0] == '\0') refuse("isa is \"\": expected a name, or NULL for the best");
+    plan.isa = options.isa;
+  }
+  switch (number_of(options.onednn)) {
+    case CONVMIXER_ONEDNN_AUTO:
+      plan.onednn = OneDnn::kAuto;
+      break;
+    case CONVMIXER_ONEDNN_ON:
+      plan.onednn = OneDnn::kOn;
+      break;
+    case CONVMIXER_ONEDNN_OFF:
+      plan.onednn = OneDnn::kOff;
+      break;
+    default:
+      refuse(
+          fmt::format("onednn: expected a convmixer_onednn, found {}", number_of(options.onednn)));
+  }
+  return plan;
+}
+
+// `open` gives the checkpoint once the options are known to be good. The plan holds all that is
+// needed afterwards: checkpoint and graph end here.
+template <typename Open>
+std::shared_ptr<const ModelData> open_model(const convmixer_model_options* given,
+                                            const Open& open) {
+  const convmixer_model_options options = read_options(given);
+  const ConfigOverrides overrides = overrides_of(options);
+  const PlanOptions plan_options = plan_options_of(options);
+  const Checkpoint checkpoint = open();
+  auto model = std::make_shared<ModelData>();
+  model->config = read_config(checkpoint, overrides);
+  const Graph graph = build_graph(checkpoint, model->config);
+  model->num_parameters = count_parameters(graph.nodes);
+  model->plan = make_plan(graph, model->config.mean, model->config.std, plan_options);
+  model->isa = static_name(model->plan->implementation(), {"portable", "avx2", "avx512", "onednn"});
+  model->interpolation = static_name(model->config.interpolation, {"bicubic", "bilinear"});
+  return model;
+}
+
+convmixer_model_info info_of(const ModelData& model) {
+  const ModelConfig& config = model.config;
+  convmixer_model_info info{};
+  info.dim = config.dim;
+  info.depth = config.depth;
+  info.kernel_size = config.kernel_size;
+  info.patch_size = config.patch_size;
+  info.num_classes = config.num_classes;
+  info.activation = config.activation == Activation::kRelu ? CONVMIXER_ACTIVATION_RELU
+                                                           : CONVMIXER_ACTIVATION_GELU;
+  info.image_height = config.image_height;
+  info.image_width = config.image_width;
+  std::copy(config.mean.begin(), config.mean.end(), info.mean);
+  std::copy(config.std.begin(), config.std.end(), info.std);
+  info.crop_pct = config.crop_pct;
+  info.bn_eps = config.bn_eps;
+  info.num_parameters = model.num_parameters;
+  info.num_macs = model.plan->num_macs;
+  info.weight_bytes = model.plan->weight_bytes;
+  info.isa = model.isa;
+  info.interpolation = model.interpolation;
+  info.num_labels = static_cast<std::int32_t>(config.labels.size());
+  return info;
+}
+
+}  // namespace
+}  // namespace convmixer
+
+// ---- Handles ------------------------------------------------------------------------------------
+
+struct convmixer_model {
+  std::shared_ptr<const convmixer::ModelData> data;
+};
+
+struct convmixer_session {
+  convmixer_session(std::shared_ptr<const convmixer::ModelData> data, int threads, int chunk_size)
+      : model(std::move(data)), engine(model->plan, threads, chunk_size) {}
+
+  std::shared_ptr<const convmixer::ModelData> model;
+  convmixer::Session engine;
+  std::atomic<bool> busy = false;
+};
+
+namespace convmixer {
+namespace {
+
+// The session is this thread's as long as one of these lives.
+class Turn {
+ public:
+  explicit Turn(convmixer_session& session) : busy_(session.busy) {
+    if (busy_.exchange(true, std::memory_order_acquire)) {
+      throw Error(Code::kBusy, "The session is in use by another thread; make one a thread.");
+    }
+  }
+  ~Turn() { busy_.store(false, std::memory_order_release); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  std::atomic<bool>& busy_;
+};
+
+constexpr int kMaxThreads = 1024;
+
+template <typename T>
+void run(convmixer_session* session, const T* src, std::size_t n, float* logits, float* features) {
+  need(session, "session");
+  if (n > 0) {
+    need(src, "src");
+    need(logits, "logits");
+    const ModelConfig& config = session->model->config;
+    const std::size_t bytes = std::max({std::size_t{3} * std::size_t(config.image_height) *
+                                            std::size_t(config.image_width) * sizeof(T),
+                                        std::size_t(config.num_classes) * sizeof(float),
+                                        std::size_t(config.dim) * sizeof(float)});
+    if (n > PTRDIFF_MAX / bytes) {
+      refuse(fmt::format("n is {}: no array is that large", n));
+    }
+  }
+  const Turn turn(*session);
+  if (n > 0) session->engine.run(src, n, logits, features);
+}
+
+DecodeOptions decode_options_of(const convmixer_image_options& options) {
+  DecodeOptions decode;
+  if (options.max_pixels != 0) decode.max_pixels = options.max_pixels;
+  decode.exif_orientation = options.exif_orientation != 0;
+  return decode;
+}
+
+TransformOptions transform_options_of(const convmixer_image_options& options) {
+  TransformOptions transform;
+  if (options.image_height < 0 || options.image_width < 0) {
+    refuse(fmt::format("image_height and image_width: expected 0 or more, found {} and {}",
+                       options.image_height, options.image_width));
+  }
+  if (options.image_height != 0) transform.height = options.image_height;
+  if (options.image_width != 0) transform.width = options.image_width;
+  if (options.crop_pct != 0) transform.crop_pct = options.crop_pct;
+  if (!(transform.crop_pct > 0 && transform.crop_pct <= 1)) {
+    refuse(fmt::format("crop_pct: expected more than 0 and at most 1, found {}", options.crop_pct));
+  }
+  if (options.interpolation != nullptr) {
+    transform.interpolation = parse_interpolation(options.interpolation);
+  }
+  return transform;
+}
+
+ClassifyJob classify_job(const ModelData& model, const convmixer_image* images, std::size_t count,
+                         const convmixer_image_options* given, std::int32_t top_k,
+                         convmixer_prediction* predictions, convmixer_result* results) {
+  const convmixer_image_options options = read_options(given);
+  if (options.image_height != 0 || options.image_width != 0 || options.crop_pct != 0 ||
+      options.interpolation != nullptr) {
+    refuse(
+        "image_height, image_width, crop_pct and interpolation are the model's here: leave them "
+        "0 and NULL");
+  }
+  if (top_k < 1 || top_k > model.config.num_classes) {
+    refuse(fmt::format("top_k is {}, expected 1 to {}, the number of classes", top_k,
+                       model.config.num_classes));
+  }
+  if (count > 0) {
+    need(images, "images");
+    need(predictions, "predictions");
+    need(results, "results");
+    const std::size_t bytes = std::max(sizeof(*results), sizeof(*predictions) * std::size_t(top_k));
+    if (count > PTRDIFF_MAX / bytes)
+      refuse(fmt::format("count is {}: no array is that large", count));
+  }
+  return {images, count, decode_options_of(options), top_k, predictions, results};
+}
+
+}  // namespace
+}  // namespace convmixer
+
+// ---- The functions ------------------------------------------------------------------------------
+
+using namespace convmixer;  // NOLINT(google-build-using-namespace): what follows is global
+
+const char* convmixer_status_string(convmixer_status status) {
+  switch (number_of(status)) {
+    case CONVMIXER_OK:
+      return "Success.";
+    case CONVMIXER_INVALID_ARGUMENT:
+      return "An argument or option has a value that is not allowed.";
+    case CONVMIXER_IO_ERROR:
+      return "The operating system refused to read or write a file.";
+    case CONVMIXER_FORMAT_ERROR:
+      return "The file is truncated, damaged or of another kind.";
+    case CONVMIXER_UNSUPPORTED:
+      return "This build, model or CPU cannot do that.";
+    case CONVMIXER_LIMIT_EXCEEDED:
+      return "A size is larger than its stated limit.";
+    case CONVMIXER_OUT_OF_MEMORY:
+      return "There is not enough memory.";
+    case CONVMIXER_BUSY:
+      return "The session is in use by another thread.";
+    case CONVMIXER_INTERNAL_ERROR:
+      return "A defect of the library.";
+    default:
+      return "Not a status of this version of the library.";
+  }
+}
+
+const char* convmixer_last_error(void) { return last_error; }
+
+const char* convmixer_version(void) { return kVersion; }
+
+convmixer_status convmixer_model_open(const char* path, const convmixer_model_options* options,
+                                      convmixer_model** model) {
+  return guarded([&] {
+    need(path, "path");
+    need(model, "model");
+    *model = new convmixer_model{open_model(options, [&] { return open_checkpoint(path); })};
+  });
+}
+
+convmixer_status convmixer_model_open_memory(const void* data, size_t size,
+                                             const convmixer_model_options* options,
+                                             convmixer_model** model) {
+  return guarded([&] {
+    need(data, "data");
+    need(model, "model");
+    *model = new convmixer_model{open_model(options, [&] {
+      return open_checkpoint(static_cast<const std::uint8_t*>(data), size, "<memory>", nullptr);
+    })};
+  });
+}
+
+void convmixer_model_destroy(convmixer_model* model) { delete model; }
+
+convmixer_status convmixer_model_get_info(const convmixer_model* model,
+                                          convmixer_model_info* info) {
+  return guarded([&] {
+    need(model, "model");
+    need(info, "info");
+    const std::size_t bytes = known_bytes(info);
+    convmixer_model_info known = info_of(*model->data);
+    known.struct_size = info->struct_size;
+    std::memcpy(static_cast<void*>(info), &known, bytes);
+  });
+}
+
+const char* convmixer_model_label(const convmixer_model* model, int32_t index) {
+  if (model == nullptr || index < 0) return nullptr;
+  const auto& labels = model->data->config.labels;
+  const auto i = static_cast<std::size_t>(index);
+  return i < labels.size() ? labels[i].c_str() : nullptr;
+}
+
+convmixer_status convmixer_model_describe(const convmixer_model* model, char* text, size_t capacity,
+                                          size_t* needed) {
+  return guarded([&] {
+    need(model, "model");
+    write_text(describe_plan(*model->data->plan), text, capacity, needed);
+  });
+}
+
+convmixer_status convmixer_system_describe(char* text, size_t capacity, size_t* needed) {
+  return guarded(
+      [&] { write_text(describe_system() + library_versions(), text, capacity, needed); });
+}
+
+convmixer_status convmixer_session_create(convmixer_model* model,
+                                          const convmixer_session_options* options,
+                                          convmixer_session** session) {
+  return guarded([&] {
+    need(model, "model");
+    need(session, "session");
+    const convmixer_session_options known = read_options(options);
+    if (known.threads < 0 || known.threads > kMaxThreads) {
+      refuse(fmt::format("threads is {}, expected 0 to {}", known.threads, kMaxThreads));
+    }
+    if (known.chunk_size < 0) {
+      refuse(fmt::format("chunk_size is {}, expected 0 or more", known.chunk_size));
+    }
+    const int threads =
+        known.threads == 0 ? std::min(default_threads(), kMaxThreads) : known.threads;
+    *session = new convmixer_session(model->data, threads, known.chunk_size);
+  });
+}
+
+void convmixer_session_destroy(convmixer_session* session) { delete session; }
+
+convmixer_status convmixer_run_f32(convmixer_session* session, const float* src, size_t n,
+                                   float* logits, float* features) {
+  return guarded([&] { run(session, src, n, logits, features); });
+}
+
+convmixer_status convmixer_run_u8(convmixer_session* session, const uint8_t* src, size_t n,
+                                  float* logits, float* features) {
+  return guarded([&] { run(session, src, n, logits, features); });
+}
+
+convmixer_status convmixer_transform(const convmixer_image* image,
+                                     const convmixer_image_options* options, uint8_t* dst,
+                                     size_t dst_size) {
+  return guarded([&] {
+    need(image, "image");
+    need(dst, "dst");
+    const convmixer_image_options known = read_options(options);
+    const TransformOptions transform = transform_options_of(known);
+    const std::uint64_t size =
+        std::uint64_t{3} * std::uint64_t(transform.height) * std::uint64_t(transform.width);
+    if (dst_size != size) {
+      refuse(fmt::format("dst_size is {}, expected {}: {} × {} × 3", dst_size, size,
+                         transform.height, transform.width));
+    }
+    load_image(*image, "the image", decode_options_of(known), transform, dst);
+  });
+}
+
+convmixer_status convmixer_classify(convmixer_session* session, const convmixer_image* images,
+                                    size_t count, const convmixer_image_options* options,
+                                    int32_t top_k, convmixer_prediction* predictions,
+                                    convmixer_result* results) {
+  return guarded([&] {
+    need(session, "session");
+    const ClassifyJob job =
+        classify_job(*session->model, images, count, options, top_k, predictions, results);
+    const Turn turn(*session);
+    if (count > 0) classify(session->engine, session->model->config, job);
+  });
+}

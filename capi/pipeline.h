@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Images → labels: decode workers beside the network.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "convmixer.h"
+#include "engine/executor.h"
+#include "images/decode.h"
+#include "images/transform.h"
+#include "models/convmixer.h"
+
+namespace convmixer {
+
+// "bilinear" or "bicubic"; throws Error(kInvalidArgument) for another name.
+Interpolation parse_interpolation(const std::string& name);
+
+// What `config` wants of its images.
+TransformOptions transform_of(const ModelConfig& config);
+
+// Decodes one image and transforms it: dst receives transform.height × transform.width × 3 bytes.
+// `name` stands for an image without a path in messages. Throws Error.
+void load_image(const convmixer_image& image, const std::string& name, const DecodeOptions& decode,
+                const TransformOptions& transform, std::uint8_t* dst);
+
+// Logits → the best classes. Keeps its scratch, so that ranking allocates nothing; for one thread.
+class Ranking {
+ public:
+  explicit Ranking(int num_classes);
+
+  // dst: top_k predictions without labels, by falling probability, equal ones by rising index.
+  // Where a NaN or +inf leaves no probabilities (all are NaN then), by falling logit, NaN last. 1 ≤
+  // top_k ≤ num_classes.
+  void best(const float* logits, int top_k, convmixer_prediction* dst);
+
+ private:
+  std::vector<double> powers_;       // e^(logit − largest logit)
+  std::vector<float> keys_;          // what is ranked
+  std::vector<std::int32_t> order_;  // class indices
+};
+
+struct ClassifyJob {
+  const convmixer_image* images;
+  std::size_t count;  // ≥ 1
+  DecodeOptions decode;
+  int top_k;                          // 1 … num_classes
+  convmixer_prediction* predictions;  // count × top_k
+  convmixer_result* results;          // count
+};
+
+// Runs session.threads() − 1 decode threads at most, which end before it returns; with one thread
+// or one image the caller decodes. Memory does not grow with the number of images. Throws, before
+// anything is written, only for a lack of memory; all later failures become statuses of images.
+void classify(Session& session, const ModelConfig& config, const ClassifyJob& job);
+
+}  // namespace convmixer

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// The convmixer command: a client of convmixer.h alone.
+#include <csignal>
+#include <cstdio>
+#include <exception>
+
+#include "cli/commands.h"
+#include "cli/handles.h"
+
+namespace convmixer::cli {
+
+std::string text_of(const std::function<convmixer_status(char*, size_t, size_t*)>& call) {
+  size_t needed = 0;
+  check(call(nullptr, 0, &needed));
+  std::string text(needed, '\0');
+  check(call(text.data(), text.size(), nullptr));
+  text.resize(needed - 1);
+  return text;
+}
+
+void print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    throw Failure(kFailed, "standard output cannot be written");
+  }
+}
+
+namespace {
+
+int run(int argc, char** argv) {
+  CLI::App app{"Runs ConvMixer image classifiers on the CPU."};
+  app.name("convmixer");
+  app.set_version_flag("--version", std::string("convmixer ") + convmixer_version());
+  app.require_subcommand(1);
+  app.footer(
+      "Exit status: 0 success, 1 failure (a bad file, no memory, a full disk), 2 wrong usage.\n"
+      "'convmixer COMMAND --help' tells a command's options.");
+  add_classify(app);
+  add_run(app);
+  add_transform(app);
+  add_describe(app);
+  add_info(app);
+  try {
+    app.parse(argc, argv);
+    return kSuccess;
+  } catch (const CLI::CallForHelp& e) {
+    return app.exit(e);
+  } catch (const CLI::CallForVersion& e) {
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    throw Failure(kWrongUsage, e.what());
+  }
+}
+
+}  // namespace
+}  // namespace convmixer::cli
+
+int main(int argc, char** argv) {
+  using namespace convmixer::cli;
+  // A closed pipe is then an error of print() instead of a silent death.
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    const int code = run(argc, argv);
+    print("");
+    return code;
+  } catch (const Failure& e) {
+    std::fprintf(stderr, "convmixer: %s\n", e.what());
+    return e.code;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "convmixer: %s\n", e.what());
+    return kFailed;
+  }
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/model_options.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+
+namespace convmixer::cli {
+namespace {
+
+constexpr const char* kBundledModel = "cifar10_256_8.safetensors";
+
+// "224" or "224x320"; CLI11 shows the returned text as the error.
+std::string parse_size(const std::string& text, ImageSize& size) {
+  int height = 0, width = 0, used = 0;
+  const char* const s = text.c_str();
+  if (std::sscanf(s, "%d%n", &height, &used) == 1 && s[used] == '\0') {
+    width = height;
+  } else if (std::sscanf(s, "%dx%d%n", &height, &width, &used) != 2 || s[used] != '\0') {
+    height = 0;
+  }
+  if (height < 1 || width < 1) {
+    return fmt::format("--image-size: expected a positive number or HEIGHTxWIDTH, found \"{}\"",
+                       text);
+  }
+  size = {height, width};
+  return "";
+}
+
+std::string parse_triple(const std::string& name, const std::string& text,
+                         std::array<double, 3>& values) {
+  int used = 0;
+  const int n =
+      std::sscanf(text.c_str(), "%lf,%lf,%lf%n", &values[0], &values[1], &values[2], &used);
+  if (n == 3 && text[static_cast<std::size_t>(used)] == '\0') return "";
+  return fmt::format("{}: expected three numbers as r,g,b, found \"{}\"", name, text);
+}
+
+void add_triple_option(CLI::App& command, const std::string& name, const std::string& help,
+                       std::optional<std::array<double, 3>>& values) {
+  command
+      .add_option_function<std::string>(
+          name,
+          [name, &values](const std::string& text) {
+            std::array<double, 3> parsed{};
+            const std::string error = parse_triple(name, text, parsed);
+            if (!error.empty()) throw CLI::ValidationError(error);
+            values = parsed;
+          },
+          help)
+      ->type_name("R,G,B");
+}
+
+// Accepts numbers within [least, most]; the message is a whole sentence.
+template <typename T>
+CLI::Validator in_range(const std::string& name, T least, T most, const std::string& expected) {
+  return CLI::Validator(
+      [=](std::string& text) {
+        T value{};
+        if (CLI::detail::lexical_cast(text, value) && value >= least && value <= most)
+          return std::string();
+        return fmt::format("{}: expected {}, found \"{}\"", name, expected, text);
+      },
+      "", "");
+}
+
+}  // namespace
+
+void add_image_size_option(CLI::App& command, ImageSize& size, const std::string& default_text) {
+  command
+      .add_option_function<std::string>(
+          "--image-size",
+          [&size](const std::string& text) {
+            const std::string error = parse_size(text, size);
+            if (!error.empty()) throw CLI::ValidationError(error);
+          },
+          "Pixels of the crop, one side or HEIGHTxWIDTH (default: " + default_text + ")")
+      ->type_name("H[xW]");
+}
+
+void add_model_options(CLI::App& command, ModelOptions& o) {
+  command
+      .add_option(
+          "--model", o.model,
+          "A safetensors file (default: the environment variable CONVMIXER_MODEL, else the bundled "
+          "CIFAR-10 model)")
+      ->type_name("FILE");
+  command
+      .add_option("--isa", o.isa,
+                  "Exactly this instruction set: portable, avx2 or avx512 (default: the best of "
+                  "this CPU, up to "
+                  "the environment variable CONVMIXER_ISA)")
+      ->type_name("NAME");
+  command.add_option("--onednn", o.onednn, "Run every layer by oneDNN: auto, on or off")
+      ->check(CLI::IsMember({"auto", "on", "off"}))
+      ->type_name("WHEN")
+      ->capture_default_str();
+  command.add_option("--activation", o.activation, "gelu or relu (default: the file's)")
+      ->check(CLI::IsMember({"gelu", "relu"}))
+      ->type_name("NAME");
+  add_image_size_option(command, o.image_size, "the file's, else 224");
+  add_triple_option(command, "--mean",
+                    "Mean of the pixels in 0…1 (default: the file's, else ImageNet's)", o.mean);
+  add_triple_option(command, "--std",
+                    "Standard deviation of the pixels (default: the file's, else ImageNet's)",
+                    o.std);
+  command
+      .add_option("--crop-pct", o.crop_pct,
+                  "Crop size / resized size (default: the file's, else 0.96)")
+      ->check(in_range("--crop-pct", 1e-9, 1.0, "a number above 0 and at most 1"))
+      ->type_name("NUMBER");
+  command.add_option("--bn-eps", o.bn_eps, "Epsilon of BatchNorm (default: the file's, else 1e-5)")
+      ->check(in_range("--bn-eps", 1e-300, 1e300, "a positive number"))
+      ->type_name("NUMBER");
+}
+
+void add_threads_option(CLI::App& command, ModelOptions& o) {
+  command
+      .add_option("--threads", o.threads,
+                  "Threads, 1 to 1024 (default: the CPUs this process may use)")
+      ->check(in_range("--threads", 1, 1024, "a number from 1 to 1024"))
+      ->type_name("N");
+}
+
+void add_decode_options(CLI::App& command, convmixer_image_options& options) {
+  command.add_flag_function(
+      "--exif", [&options](std::int64_t n) { options.exif_orientation = n > 0 ? 1 : 0; },
+      "Turn and mirror images as their EXIF orientation says");
+  command
+      .add_option("--max-pixels", options.max_pixels,
+                  "Refuse images of more pixels (default: 178956970)")
+      ->check(in_range<std::uint64_t>("--max-pixels", 1, UINT64_MAX, "a positive number"))
+      ->type_name("N");
+}
+
+std::string find_model(const std::string& option) {
+  if (!option.empty()) return option;
+  const char* const environment = std::getenv("CONVMIXER_MODEL");
+  if (environment != nullptr && *environment != '\0') return environment;
+  std::error_code error;
+  const std::filesystem::path executable = std::filesystem::read_symlink("/proc/self/exe", error);
+  const std::filesystem::path bundled =
+      executable.parent_path().parent_path() / "share" / "convmixer" / kBundledModel;
+  if (!error && std::filesystem::exists(bundled, error)) return bundled.string();
+  throw Failure(
+      kFailed,
+      fmt::format("no model: --model was not given, CONVMIXER_MODEL is not set, and {} does not "
+                  "exist",
+                  bundled.string()));
+}
+
+Model open_model(const ModelOptions& o) {
+  convmixer_model_options options = CONVMIXER_MODEL_OPTIONS_INIT;
+  if (!o.isa.empty()) options.isa = o.isa.c_str();
+  options.onednn = o.onednn == "on"    ? CONVMIXER_ONEDNN_ON
+                   : o.onednn == "off" ? CONVMIXER_ONEDNN_OFF
+                                       : CONVMIXER_ONEDNN_AUTO;
+  options.activation = o.activation == "gelu"   ? CONVMIXER_ACTIVATION_GELU
+                       : o.activation == "relu" ? CONVMIXER_ACTIVATION_RELU
+                                                : CONVMIXER_ACTIVATION_DEFAULT;
+  options.image_height = o.image_size.height;
+  options.image_width = o.image_size.width;
+  options.mean = o.mean ? o.mean->data() : nullptr;
+  options.std = o.std ? o.std->data() : nullptr;
+  options.crop_pct = o.crop_pct;
+  options.bn_eps = o.bn_eps;
+  convmixer_model* model = nullptr;
+  check(convmixer_model_open(find_model(o.model).c_str(), &options, &model));
+  return Model(model);
+}
+
+Session make_session(const Model& model, const ModelOptions& o) {
+  convmixer_session_options options = CONVMIXER_SESSION_OPTIONS_INIT;
+  options.threads = o.threads;
+  convmixer_session* session = nullptr;
+  check(convmixer_session_create(model.get(), &options, &session));
+  return Session(session);
+}
+
+}  // namespace convmixer::cli

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// The options that several commands share.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <optional>
+#include <string>
+
+#include "cli/handles.h"
+
+namespace convmixer::cli {
+
+struct ImageSize {
+  int height = 0, width = 0;  // 0: not given
+};
+
+struct ModelOptions {
+  std::string model;  // empty: looked for
+  std::string isa, onednn = "auto", activation;
+  ImageSize image_size;
+  std::optional<std::array<double, 3>> mean, std;
+  double crop_pct = 0, bn_eps = 0;
+  int threads = 0;
+};
+
+// --model, --isa, --onednn, --activation, --image-size, --mean, --std, --crop-pct, --bn-eps
+void add_model_options(CLI::App& command, ModelOptions& options);
+void add_threads_option(CLI::App& command, ModelOptions& options);
+void add_image_size_option(CLI::App& command, ImageSize& size, const std::string& default_text);
+
+Model open_model(const ModelOptions& options);
+Session make_session(const Model& model, const ModelOptions& options);
+
+// Where the model is: --model, else CONVMIXER_MODEL, else ../share/convmixer beside the
+// executable's folder, which is right in the build tree and after installing. Throws Failure,
+// listing where it looked.
+std::string find_model(const std::string& option);
+
+// --exif and --max-pixels
+void add_decode_options(CLI::App& command, convmixer_image_options& options);
+
+}  // namespace convmixer::cli

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/output_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "cli/handles.h"
+
+namespace convmixer::cli {
+
+OutputFile::OutputFile(const std::string& path) : path_(path) {
+  struct stat st {};
+  const bool exists = ::stat(path.c_str(), &st) == 0;
+  if (exists && S_ISDIR(st.st_mode)) fail(EISDIR);
+  if (exists && !S_ISREG(st.st_mode)) {
+    fd_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    if (fd_ < 0) fail(errno);
+    return;
+  }
+  if (exists && ::access(path.c_str(), W_OK) != 0) fail(errno);
+  std::string name = path + ".XXXXXX";
+  fd_ = ::mkstemp(name.data());
+  if (fd_ < 0) fail(errno);
+  temporary_ = name;
+  // mkstemp's files are for their owner only; a result has the permissions of what it replaces, or
+  // the usual.
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  ::fchmod(fd_, exists ? st.st_mode & 07777 : 0666 & ~mask);
+}
+
+OutputFile::~OutputFile() {
+  if (fd_ >= 0) ::close(fd_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void OutputFile::write(const void* data, std::size_t size) {
+  const char* at = static_cast<const char*>(data);
+  while (size != 0) {
+    const ssize_t n = ::write(fd_, at, size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail(errno);
+    at += n;
+    size -= static_cast<std::size_t>(n);
+  }
+}
+
+void OutputFile::commit() {
+  const int fd = fd_;
+  fd_ = -1;
+  if (::close(fd) != 0) fail(errno);
+  if (temporary_.empty()) return;
+  if (std::rename(temporary_.c_str(), path_.c_str()) != 0) fail(errno);
+  temporary_.clear();
+}
+
+void OutputFile::fail(int error) const {
+  // Also reached from the constructor, whose object has no destructor to run.
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  throw Failure(kFailed, path_ + ": cannot be written: " + std::strerror(error));
+}
+
+}  // namespace convmixer::cli

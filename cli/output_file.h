@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace convmixer::cli {
+
+// A file that appears whole or not at all: written beside its place under another name, then
+// renamed. Where the path names something that is no regular file (/dev/null, a pipe), that is
+// written directly. Everything that fails throws Failure with the path and the system's reason;
+// what was half-written is removed.
+class OutputFile {
+ public:
+  explicit OutputFile(
+      const std::string& path);  // creates the temporary file, so that a bad path fails early
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  void write(const void* data, std::size_t size);
+  void commit();
+
+ private:
+  [[noreturn]] void fail(int error) const;
+
+  std::string path_, temporary_;  // temporary_ is empty for a direct write
+  int fd_ = -1;
+};
+
+}  // namespace convmixer::cli

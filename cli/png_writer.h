@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cli/output_file.h"
+
+namespace convmixer::cli {
+
+// width × height × 3 RGB bytes as a PNG. Throws Failure.
+void write_png(OutputFile& file, const std::vector<std::uint8_t>& pixels, int width, int height);
+
+}  // namespace convmixer::cli

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+# Tests of what is built and written rather than of what it computes.
+
+add_test(NAME docs COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR}
+         -P ${PROJECT_SOURCE_DIR}/cmake/check_docs.cmake)
+
+# Sanitizers add symbols of their own, and unoptimised code has weak ones.
+if(NOT CONVMIXER_SANITIZE AND CMAKE_BUILD_TYPE STREQUAL "Release")
+  set(isa_objects)
+  foreach(isa ${CONVMIXER_ISAS})
+    list(APPEND isa_objects $<TARGET_OBJECTS:convmixer_isa_${isa}>)
+  endforeach()
+  set(libraries)
+  foreach(folder support kernels engine models images capi)
+    list(APPEND libraries $<TARGET_FILE:convmixer_${folder}>)
+  endforeach()
+  list(JOIN isa_objects "," isa_objects)
+  list(JOIN libraries "," libraries)
+  add_test(NAME symbols COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM} -DISA_OBJECTS=${isa_objects}
+           -DLIBRARIES=${libraries} -DSHARED=$<TARGET_FILE:convmixer>
+           -DABI=${PROJECT_SOURCE_DIR}/cmake/convmixer.abi -P ${PROJECT_SOURCE_DIR}/cmake/check_symbols.cmake)
+  if(CONVMIXER_CLI)
+    add_test(NAME install COMMAND ${CMAKE_COMMAND} -DBUILD=${PROJECT_BINARY_DIR} -DSOURCE=${PROJECT_SOURCE_DIR}
+             -DGENERATOR=${CMAKE_GENERATOR} -DC_COMPILER=${CMAKE_C_COMPILER}
+             -DLIBDIR=${CMAKE_INSTALL_LIBDIR} -P ${PROJECT_SOURCE_DIR}/tests/install/check_install.cmake)
+  endif()
+endif()

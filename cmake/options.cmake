@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every build option, with its default; those that differ are printed.
+
+if(CMAKE_SOURCE_DIR STREQUAL PROJECT_SOURCE_DIR)
+  set(CONVMIXER_TOP_LEVEL ON)
+else()
+  set(CONVMIXER_TOP_LEVEL OFF)
+endif()
+
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+  set(CONVMIXER_DEFAULT_ISAS portable avx2 avx512)
+else()
+  set(CONVMIXER_DEFAULT_ISAS portable)
+endif()
+
+if(CONVMIXER_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Release, RelWithDebInfo or Debug" FORCE)
+endif()
+
+function(convmixer_option name default help)
+  set(${name} "${default}" CACHE STRING "${help}")
+  if(NOT "${${name}}" STREQUAL "${default}")
+    message(STATUS "${name} = ${${name}} (default: ${default})")
+  endif()
+endfunction()
+
+convmixer_option(CONVMIXER_ISAS "${CONVMIXER_DEFAULT_ISAS}" "Instruction sets to compile kernels for")
+convmixer_option(CONVMIXER_ONEDNN AUTO "oneDNN primitives: AUTO (where it is installed), ON, OFF")
+convmixer_option(CONVMIXER_CLI ${CONVMIXER_TOP_LEVEL} "The convmixer command, its bundled model, the examples")
+convmixer_option(CONVMIXER_TESTS ${CONVMIXER_TOP_LEVEL} "Tests")
+convmixer_option(CONVMIXER_BENCH ${CONVMIXER_TOP_LEVEL} "Benchmarks")
+convmixer_option(CONVMIXER_SANITIZE "" "Sanitizers, as -fsanitize= takes them: address,undefined or thread")

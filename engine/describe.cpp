@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "engine/executor.h"
+#include "engine/plan.h"
+#include "engine/threads.h"
+
+namespace convmixer {
+namespace {
+
+// "1.23 M": a number with three digits or so.
+std::string in_units(double value) {
+  const char* unit = value >= 1e9 ? " G" : value >= 1e6 ? " M" : value >= 1e3 ? " k" : " ";
+  while (value >= 1000) value /= 1000;
+  return fmt::format("{:.3g}{}", value, unit);
+}
+
+}  // namespace
+
+std::string describe_plan(const Plan& plan) {
+  std::string text;
+  std::size_t name_width = 0, shape_width = 0;
+  const auto width = [](const std::string& s) {  // of UTF-8: bytes that begin a character
+    return static_cast<std::size_t>(
+        std::count_if(s.begin(), s.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+  };
+  for (const LayerChoice& l : plan.layers) {
+    name_width = std::max(name_width, width(l.layer));
+    shape_width = std::max(shape_width, width(l.shape));
+  }
+  for (const LayerChoice& l : plan.layers) {
+    text += l.layer + std::string(name_width - width(l.layer) + 2, ' ') + l.shape +
+            std::string(shape_width - width(l.shape) + 2, ' ') + l.implementation + "\n";
+  }
+  // Candidates are refused for a whole plan, so the reasons stand once.
+  if (!plan.layers.empty() && !plan.layers.front().refusals.empty()) {
+    text += "refused for every layer:\n";
+    for (const std::string& r : plan.layers.front().refusals) text += "  " + r + "\n";
+  }
+  if (plan.onednn)
+    text +=
+        fmt::format("activations between layers: {}, one image at a time\n", plan.onednn->layout());
+  if (plan.native) {
+    text += fmt::format(
+        "activations between layers: NCHW{0}c with zero gaps beside the rows; each block "
+        "runs depth-first, in strips of rows\n",
+        plan.native->table->lanes);
+  }
+  text += fmt::format("multiply-adds an image: {}\npacked weights: {}B\n",
+                      in_units(static_cast<double>(plan.num_macs)),
+                      in_units(static_cast<double>(plan.weight_bytes)));
+  const Session session(std::shared_ptr<const Plan>(std::shared_ptr<const Plan>(), &plan),
+                        default_threads(), 0);
+  text += fmt::format("memory of a session: {}B ({} threads, {} images at once)\n",
+                      in_units(static_cast<double>(session.arena_bytes())), session.threads(),
+                      session.chunk_size());
+  for (const std::string& name : plan.non_finite) {
+    text += fmt::format("warning: {} holds NaN or infinite values\n", name);
+  }
+  return text;
+}
+
+}  // namespace convmixer

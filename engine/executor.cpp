@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/executor.h"
+
+#include <unistd.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include <algorithm>
+#include <exception>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "engine/layout.h"
+#include "kernels/cpu.h"
+
+namespace convmixer {
+namespace {
+
+// OpenMP's threads do not survive fork(), and a parallel region started by the thread that had them
+// would wait for them forever. A new thread gets a team of its own, so a child runs in one.
+const pid_t kLoadedIn = ::getpid();
+
+template <typename F>
+void run_after_fork_too(F f) {
+  if (::getpid() == kLoadedIn) return f();
+  std::exception_ptr error;
+  std::thread thread([&] {
+    try {
+      f();
+    } catch (...) {
+      error = std::current_exception();
+    }
+  });
+  thread.join();
+  if (error) std::rethrow_exception(error);
+}
+
+#ifdef _OPENMP
+// The number of threads that oneDNN finds, for the calling thread only.
+class OmpThreads {
+ public:
+  explicit OmpThreads(int threads) : before_(omp_get_max_threads()) {
+    omp_set_num_threads(threads);
+  }
+  ~OmpThreads() { omp_set_num_threads(before_); }
+
+ private:
+  int before_;
+};
+#else
+// Without OpenMP (ThreadSanitizer cannot see into its runtime) everything runs in the calling thread.
+int omp_get_thread_num() { return 0; }
+struct OmpThreads {
+  explicit OmpThreads(int) {}
+};
+#endif
+
+// Enough images for 16 tasks a thread in every layer, so that threads wait little for each other at
+// its end, as long as the activations of all of them leave half of the L3 cache to the weights; but
+// in any case a task for each thread.
+int choose_chunk(const Plan& plan, int threads) {
+  if (plan.onednn) return 1;
+  const PlaneLayout planes(plan.geometry, plan.native->table->lanes);
+  const std::size_t an_image = 2 * planes.image_stride * sizeof(float);
+  const int strips = choose_split(plan.geometry, 1, 1, 1).strips;
+  const auto in_cache =
+      static_cast<int>(std::min<std::size_t>(1024, cache_sizes().l3 / 2 / an_image));
+  return std::min(ceil_div(16 * threads, strips),
+                  std::max({1, in_cache, ceil_div(threads, strips)}));
+}
+
+}  // namespace
+
+Split choose_split(const Geometry& g, int n, int threads, int oc_tiles) {
+  // A panel of about 64 to 96 pixels: enough to use each weight often, small enough for L2.
+  constexpr int kMostPixels = 96;
+  const double dim = g.dim, taps = static_cast<double>(g.kernel_size) * g.kernel_size;
+  Split best{};
+  double best_cost = 0;
+  for (int rows = 1; rows == 1 || (rows <= g.h && rows * g.w <= kMostPixels); ++rows) {
+    const int strips = ceil_div(g.h, rows);
+    const int parts = std::clamp(threads / std::max(1, n * strips), 1, oc_tiles);
+    const double tasks = static_cast<double>(n) * strips * parts;
+    const double rounds = static_cast<double>(static_cast<long>((tasks + threads - 1) / threads));
+    // Multiply-adds of a task, where fetching the weights of a strip costs as much as 16 pixels.
+    const double pixels = static_cast<double>(rows) * g.w;
+    const double cost = rounds * (pixels * taps + (pixels + 16) * dim / parts);
+    if (best_cost == 0 || cost < best_cost) {
+      best = {rows, strips, parts};
+      best_cost = cost;
+    }
+  }
+  return best;
+}
+
+struct Session::Impl {
+  std::shared_ptr<const Plan> plan;
+  int threads, chunk;
+
+  // Ours: [2][chunk images] planes, a panel a thread, the classifier's panel and result.
+  std::size_t panel_floats = 0, arena_bytes = 0;
+  Buffer<float> planes[2], panels, head_panel, head_dst;
+  std::vector<std::int32_t> plane_offset, head_offset;
+  std::vector<Split> splits;  // for 1 … chunk images
+
+  // oneDNN's.
+  std::unique_ptr<onednn::Instance> instance;
+  Buffer<float> raw_image;  // raw bytes as (3, h, w) floats
+
+  Impl(std::shared_ptr<const Plan> p, int thread_count, int chunk_size)
+      : plan(std::move(p)), threads(thread_count), chunk(chunk_size) {
+    if (chunk == 0) chunk = choose_chunk(*plan, threads);
+    if (plan->native) {
+      prepare_native();
+    } else {
+      prepare_onednn();
+    }
+  }
+
+  void prepare_onednn() {
+    run_after_fork_too([&] {
+      const OmpThreads guard(threads);
+      instance = std::make_unique<onednn::Instance>(*plan->onednn);
+    });
+    const Geometry& g = plan->geometry;
+    raw_image = Buffer<float>(3 * static_cast<std::size_t>(g.image_h) *
+                              static_cast<std::size_t>(g.image_w));
+    arena_bytes = instance->bytes() + raw_image.bytes();
+  }
+
+  void prepare_native() {
+    const NativePlan& native = *plan->native;
+    const Geometry& g = plan->geometry;
+    const auto lanes = static_cast<std::size_t>(native.table->lanes);
+    const PlaneLayout layout(g, native.table->lanes);
+    int most_rows = 1;
+    for (int n = 1; n <= chunk; ++n) {
+      splits.push_back(choose_split(g, n, threads, native.patch_embed.tiles));
+      most_rows = std::max(most_rows, splits.back().rows);
+    }
+    const auto images = static_cast<std::size_t>(chunk);
+    const auto pixels = static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w);
+    const auto widest =
+        static_cast<std::size_t>(std::max(layout.blocks, native.patch_embed.ic_blk));
+    panel_floats = widest * spread_stride(static_cast<std::size_t>(most_rows) *
+                                          static_cast<std::size_t>(g.w) * lanes);
+    for (Buffer<float>& b : planes) b = Buffer<float>(images * layout.image_stride);
+    panels = Buffer<float>(panel_floats * static_cast<std::size_t>(threads));
+    head_panel = Buffer<float>(static_cast<std::size_t>(layout.blocks) * head_stride());
+    head_dst = Buffer<float>(static_cast<std::size_t>(native.head.oc_blk) * head_stride());
+    for (std::size_t i = 0; i < pixels; ++i) {
+      plane_offset.push_back(static_cast<std::int32_t>(layout.pixel(static_cast<int>(i))));
+    }
+    for (std::size_t i = 0; i < images; ++i)
+      head_offset.push_back(static_cast<std::int32_t>(i * lanes));
+    arena_bytes = planes[0].bytes() + planes[1].bytes() + panels.bytes() + head_panel.bytes() +
+                  head_dst.bytes() +
+                  (plane_offset.size() + head_offset.size()) * sizeof(std::int32_t);
+  }
+
+  std::size_t head_stride() const {
+    return spread_stride(static_cast<std::size_t>(chunk) *
+                         static_cast<std::size_t>(plan->native->table->lanes));
+  }
+
+  // One task of a layer: image, rows and output channels.
+  struct Task {
+    int image, y_begin, y_end, tile_begin, tile_end;
+    int pixels(int w) const { return (y_end - y_begin) * w; }
+  };
+  Task task(const Split& s, int index, int tiles) const {
+    const int part = index % s.parts, strip = index / s.parts % s.strips;
+    Task t{};
+    t.image = index / s.parts / s.strips;
+    t.y_begin = strip * s.rows;
+    t.y_end = std::min(plan->geometry.h, t.y_begin + s.rows);
+    t.tile_begin = static_cast<int>(static_cast<long>(tiles) * part / s.parts);
+    t.tile_end = static_cast<int>(static_cast<long>(tiles) * (part + 1) / s.parts);
+    return t;
+  }
+
+  void pointwise(const PackedPointwise& w, const float* panel, std::ptrdiff_t panel_stride,
+                 int pixels, float* dst, const std::int32_t* offset, std::size_t dst_stride,
+                 int tile_begin, int tile_end) const {
+    PointwiseParams p{};
+    p.panel = panel;
+    p.panel_block_stride = panel_stride;
+    p.pixels = pixels;
+    p.ic_blk = w.ic_blk;
+    p.oc_blk = w.oc_blk;
+    p.k_block = plan->native->k_block;
+    p.weights = w.weights.data();
+    p.bias = w.bias.data();
+    p.scale = w.scale.data();
+    p.shift = w.shift.data();
+    p.dst = dst;
+    p.dst_offset = offset;
+    p.dst_block_stride = static_cast<std::ptrdiff_t>(dst_stride);
+    p.tile_begin = tile_begin;
+    p.tile_end = tile_end;
+    plan->native->table->pointwise[w.activation](&p);
+  }
+
+  std::ptrdiff_t panel_stride(int pixels) const {
+    return static_cast<std::ptrdiff_t>(
+        spread_stride(static_cast<std::size_t>(pixels * plan->native->table->lanes)));
+  }
+
+  template <typename T>
+  void patch_embed(const PlaneLayout& layout, const Task& t, const T* src, float* panel,
+                   float* dst) const {
+    constexpr bool kRaw = sizeof(T) == 1;
+    const Geometry& g = plan->geometry;
+    const PackedPointwise& w = kRaw ? plan->native->patch_embed_raw : plan->native->patch_embed;
+    const auto image_size =
+        3 * static_cast<std::size_t>(g.image_h) * static_cast<std::size_t>(g.image_w);
+    const int first = t.y_begin * g.w, pixels = t.pixels(g.w);
+    const PatchParams p{src + static_cast<std::size_t>(t.image) * image_size,
+                        g.image_h,
+                        g.image_w,
+                        g.patch_size,
+                        g.w,
+                        first,
+                        pixels,
+                        panel,
+                        panel_stride(pixels)};
+    (kRaw ? plan->native->table->patches_u8 : plan->native->table->patches_f32)(&p);
+    pointwise(w, panel, panel_stride(pixels), pixels,
+              dst + static_cast<std::size_t>(t.image) * layout.image_stride + layout.first_pixel(),
+              plane_offset.data() + first, layout.block_stride, t.tile_begin, t.tile_end);
+  }
+
+  // Depth-first: the strip's depthwise results of all channels go into the panel, which stays in
+  // the thread's cache, and the pointwise product reads it there. (Where the output channels are
+  // split, each part computes the panel for itself: no thread waits for another inside a layer.)
+  void block(const PlaneLayout& layout, const NativeBlock& b, const Task& t, const float* src,
+             float* panel, float* dst) const {
+    const KernelTable& table = *plan->native->table;
+    const Geometry& g = plan->geometry;
+    const int pixels = t.pixels(g.w);
+    const auto image =
+        static_cast<std::size_t>(t.image) * layout.image_stride + layout.first_pixel();
+    const std::ptrdiff_t stride = panel_stride(pixels);
+    const int area = b.depthwise.kernel_size * b.depthwise.kernel_size;
+    for (int c = 0; c < layout.blocks; ++c) {
+      const std::ptrdiff_t lane = static_cast<std::ptrdiff_t>(c) * table.lanes;
+      const DepthwiseParams p{src + image + static_cast<std::size_t>(c) * layout.block_stride,
+                              g.h,
+                              g.w,
+                              b.depthwise.kernel_size,
+                              static_cast<int>(layout.row_stride),
+                              t.y_begin,
+                              t.y_end,
+                              b.depthwise.weights.data() + lane * area,
+                              b.depthwise.bias.data() + lane,
+                              b.depthwise.scale.data() + lane,
+                              panel + c * stride};
+      table.depthwise[b.depthwise.activation](&p);
+    }
+    pointwise(b.pointwise, panel, stride, pixels, dst + image,
+              plane_offset.data() + t.y_begin * g.w, layout.block_stride, t.tile_begin, t.tile_end);
+  }
+
+  template <typename T>
+  void run_native(const T* src, int n, float* logits, float* features) {
+    const NativePlan& native = *plan->native;
+    const Geometry& g = plan->geometry;
+    const PlaneLayout layout(g, native.table->lanes);
+    const Split split = splits[static_cast<std::size_t>(n - 1)];
+    const int tasks = n * split.strips * split.parts;
+    const auto stride = static_cast<std::ptrdiff_t>(head_stride());
+#pragma omp parallel num_threads(threads)
+    {
+      float* const panel =
+          panels.data() + panel_floats * static_cast<std::size_t>(omp_get_thread_num());
+      float *from = planes[0].data(), *to = planes[1].data();
+#pragma omp for schedule(dynamic)
+      for (int i = 0; i < tasks; ++i) {
+        patch_embed(layout, task(split, i, native.patch_embed.tiles), src, panel, from);
+      }
+      for (const NativeBlock& b : native.blocks) {
+#pragma omp for schedule(dynamic)
+        for (int i = 0; i < tasks; ++i) {
+          block(layout, b, task(split, i, b.pointwise.tiles), from, panel, to);
+        }
+        std::swap(from, to);
+      }
+#pragma omp for schedule(static)
+      for (int i = 0; i < n * layout.blocks; ++i) {
+        const int image = i / layout.blocks, c = i % layout.blocks;
+        const MeanParams p{from + static_cast<std::size_t>(image) * layout.image_stride +
+                               static_cast<std::size_t>(c) * layout.block_stride +
+                               layout.first_pixel(),
+                           g.h, g.w, static_cast<int>(layout.row_stride),
+                           head_panel.data() + c * stride + image * native.table->lanes};
+        native.table->mean(&p);
+      }
+#pragma omp for schedule(static)
+      for (int i = 0; i < native.head.tiles; ++i) {
+        pointwise(native.head, head_panel.data(), stride, n, head_dst.data(), head_offset.data(),
+                  head_stride(), i, i + 1);
+      }
+    }
+    unpack(head_dst, n, g.num_classes, logits);
+    if (features != nullptr) unpack(head_panel, n, g.dim, features);
+  }
+
+  // [block][image][lane] → (n, count).
+  void unpack(const Buffer<float>& src, int n, int count, float* dst) const {
+    const auto lanes = static_cast<std::size_t>(plan->native->table->lanes);
+    for (std::size_t image = 0; image < static_cast<std::size_t>(n); ++image) {
+      for (std::size_t c = 0; c < static_cast<std::size_t>(count); ++c) {
+        *dst++ = src[c / lanes * head_stride() + image * lanes + c % lanes];
+      }
+    }
+  }
+
+  void run_onednn(const float* src, float* logits, float* features) {
+    instance->run(src, false, logits, features);
+  }
+  void run_onednn(const std::uint8_t* src, float* logits, float* features) {
+    const auto pixels = static_cast<std::size_t>(plan->geometry.image_h) *
+                        static_cast<std::size_t>(plan->geometry.image_w);
+    for (std::size_t i = 0; i < pixels; ++i) {
+      for (std::size_t c = 0; c < 3; ++c) raw_image[c * pixels + i] = src[i * 3 + c];
+    }
+    instance->run(raw_image.data(), true, logits, features);
+  }
+
+  template <typename T>
+  void run(const T* src, std::size_t n, float* logits, float* features) {
+    const Geometry& g = plan->geometry;
+    const auto image_size =
+        3 * static_cast<std::size_t>(g.image_h) * static_cast<std::size_t>(g.image_w);
+    const auto classes = static_cast<std::size_t>(g.num_classes),
+               dim = static_cast<std::size_t>(g.dim);
+    const OmpThreads guard(threads);
+    for (std::size_t done = 0; done < n;) {
+      const std::size_t now = std::min(n - done, static_cast<std::size_t>(chunk));
+      float* const image_features = features == nullptr ? nullptr : features + done * dim;
+      if (plan->native) {
+        run_native(src + done * image_size, static_cast<int>(now), logits + done * classes,
+                   image_features);
+      } else {
+        for (std::size_t i = 0; i < now; ++i) {
+          run_onednn(src + (done + i) * image_size, logits + (done + i) * classes,
+                     features == nullptr ? nullptr : image_features + i * dim);
+        }
+      }
+      done += now;
+    }
+    if (features != nullptr && !plan->features.empty()) finish_features(n, features);
+  }
+
+  void finish_features(std::size_t n, float* features) const {
+    const std::vector<double>&scale = plan->features.scale, &shift = plan->features.shift;
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t c = 0; c < static_cast<std::size_t>(plan->geometry.dim); ++c, ++features) {
+        *features = static_cast<float>(scale[c] * *features + shift[c]);
+      }
+    }
+  }
+};
+
+Session::Session(std::shared_ptr<const Plan> plan, int threads, int chunk_size)
+    : impl_(std::make_unique<Impl>(std::move(plan), threads, chunk_size)) {}
+Session::~Session() = default;
+
+void Session::run(const float* src, std::size_t n, float* logits, float* features) {
+  run_after_fork_too([&] { impl_->run(src, n, logits, features); });
+}
+void Session::run(const std::uint8_t* src, std::size_t n, float* logits, float* features) {
+  run_after_fork_too([&] { impl_->run(src, n, logits, features); });
+}
+
+int Session::threads() const { return impl_->threads; }
+int Session::chunk_size() const { return impl_->chunk; }
+std::size_t Session::arena_bytes() const { return impl_->arena_bytes; }
+
+}  // namespace convmixer

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs a Plan. The network's OpenMP lives here only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "engine/plan.h"
+#include "engine/threads.h"
+
+namespace convmixer {
+
+// The arena of one caller. Not for two threads at once (capi/ guards that).
+class Session {
+ public:
+  // threads ≥ 1; chunk_size ≥ 0, where 0 lets the cache sizes decide. Allocates all that runs need.
+  Session(std::shared_ptr<const Plan> plan, int threads, int chunk_size);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // src (n, 3, h, w) normalised; logits (n, num_classes); features (n, dim) or null.
+  void run(const float* src, std::size_t n, float* logits, float* features);
+  // src (n, h, w, 3) raw RGB bytes.
+  void run(const std::uint8_t* src, std::size_t n, float* logits, float* features);
+  // Runs allocate nothing (oneDNN and OpenMP aside), and cannot fail, except after fork(): the
+  // child's runs start a thread each, since OpenMP's own did not survive, and that can be refused.
+
+  int threads() const;
+  int chunk_size() const;
+  std::size_t arena_bytes() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// How the work of one layer over n images is cut: strips of `rows` rows of pixels and, where there
+// are more threads than strips, each strip's output channels in `parts`.
+struct Split {
+  int rows, strips, parts;
+};
+Split choose_split(const Geometry& geometry, int n, int threads, int oc_tiles);
+
+}  // namespace convmixer

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/layout.h"
+#include "engine/passes.h"
+#include "kernels/cpu.h"
+#include "kernels/registry.h"
+#include "support/error.h"
+
+namespace convmixer {
+namespace {
+
+// ---- Candidates ----
+
+struct Candidate {
+  std::string name;
+  const KernelTable* table = nullptr;  // null for oneDNN
+  std::string refusal;                 // of every layer; "" if it may run
+};
+
+// Best first. oneDNN stands before portable: it has code for CPUs that we have none for.
+std::vector<Candidate> candidates(const PlanOptions& options) {
+  const std::string limit = options.isa.empty() ? isa_limit() : "";
+  std::vector<Candidate> list;
+  bool above_limit = !limit.empty();
+  bool known = options.isa.empty();
+  for (const Variant& v : variants()) {
+    Candidate c{v.name, v.table, v.refusal};
+    known = known || v.name == options.isa;
+    if (v.name == limit) above_limit = false;
+    if (!options.isa.empty() && v.name != options.isa)
+      c.refusal = "isa " + options.isa + " is asked for";
+    if (c.refusal.empty() && above_limit) c.refusal = "CONVMIXER_ISA limits the choice to " + limit;
+    if (options.onednn == OneDnn::kOn) c.refusal = "oneDNN is asked for";
+    if (v.name == "portable") {
+      Candidate onednn{"onednn", nullptr, ""};
+      if (onednn::version().empty()) {
+        onednn.refusal = "not part of this build";
+      } else if (options.onednn == OneDnn::kOff) {
+        onednn.refusal = "switched off";
+      } else if (options.onednn == OneDnn::kAuto && !options.isa.empty()) {
+        onednn.refusal = "isa " + options.isa + " is asked for";
+      } else if (options.onednn == OneDnn::kAuto && !limit.empty()) {
+        onednn.refusal = "CONVMIXER_ISA limits the choice, and oneDNN makes its own";
+      }
+      list.push_back(std::move(onednn));
+    }
+    list.push_back(std::move(c));
+  }
+  if (!known) {
+    throw Error(Code::kInvalidArgument,
+                fmt::format("isa: expected one of {}, found \"{}\"", variant_names(), options.isa));
+  }
+  return list;
+}
+
+void check(const PlanOptions& options, const std::vector<Candidate>& list) {
+  if (options.onednn == OneDnn::kOn && !options.isa.empty()) {
+    throw Error(Code::kInvalidArgument,
+                fmt::format("oneDNN chooses its own instruction set: leave isa out, found \"{}\"",
+                            options.isa));
+  }
+  const bool any = std::any_of(list.begin(), list.end(), [](auto& c) { return c.refusal.empty(); });
+  if (any) return;
+  const std::string wanted = options.onednn == OneDnn::kOn ? "onednn" : options.isa;
+  for (const Variant& v : variants()) {
+    if (v.name != wanted) continue;
+    std::string valid;
+    for (const KernelTable* t : available_tables())
+      valid += (valid.empty() ? "" : ", ") + std::string(t->name);
+    throw Error(Code::kUnsupported,
+                fmt::format("isa {}: {}; here can run: {}", wanted, v.refusal, valid));
+  }
+  throw Error(Code::kUnsupported, "oneDNN is asked for, but it is not part of this build");
+}
+
+// ---- Packing ----
+
+// The largest number of input blocks whose weights of one tile fill the L1 cache, evened out over
+// the blocks of the sum: 512 channels with AVX2 and 32 KiB, 384 with AVX-512 and 48 KiB.
+int choose_k_block(const KernelTable& table, int ic_blk) {
+  const std::size_t bytes_a_block =
+      sizeof(float) * static_cast<std::size_t>(table.lanes * table.oc_tile);
+  const int most = std::max(1, static_cast<int>(cache_sizes().l1d / bytes_a_block));
+  return ceil_div(ic_blk, ceil_div(ic_blk, most));
+}
+
+const Node& only(const std::vector<Node>& nodes, std::size_t i, Op op) {
+  if (i >= nodes.size() || nodes[i].op != op)
+    throw Error(Code::kInternal, "unexpected graph after passes");
+  return nodes[i];
+}
+
+// The fused and folded graph, part by part.
+struct Parts {
+  const Node* patch_embed;
+  Node patch_embed_raw;
+  std::vector<std::pair<const Node*, const Node*>> blocks;  // depthwise, pointwise
+  const Node* head;
+};
+
+Parts take_apart(const Graph& graph, const std::array<double, 3>& mean,
+                 const std::array<double, 3>& std) {
+  Parts parts;
+  parts.patch_embed = &only(graph.nodes, 0, Op::kPatchEmbed);
+  parts.patch_embed_raw =
+      fold_normalization(*parts.patch_embed, {mean.begin(), mean.end()}, {std.begin(), std.end()});
+  for (std::size_t i = 1; i + 1 < graph.nodes.size(); ++i) {
+    const Node& block = only(graph.nodes, i, Op::kBlock);
+    parts.blocks.emplace_back(&only(block.body, 0, Op::kDepthwise),
+                              &only(block.body, 1, Op::kPointwise));
+  }
+  parts.head = &only(graph.nodes, graph.nodes.size() - 1, Op::kHead);
+  return parts;
+}
+
+// Before a layer is packed, so that its weights are read from memory once.
+void note_non_finite(const Node& node, Plan& plan) {
+  if (has_non_finite(node)) plan.non_finite.push_back(node.name);
+}
+
+std::unique_ptr<NativePlan> pack_native(const Parts& parts, const KernelTable& table, Plan& plan) {
+  auto native = std::make_unique<NativePlan>();
+  native->table = &table;
+  note_non_finite(*parts.patch_embed, plan);
+  native->patch_embed = pack_patch_embed(*parts.patch_embed, table, PatchOrder::kChannelsFirst);
+  native->patch_embed_raw =
+      pack_patch_embed(parts.patch_embed_raw, table, PatchOrder::kChannelsLast);
+  plan.weight_bytes += native->patch_embed.bytes() + native->patch_embed_raw.bytes();
+  for (const auto& [depthwise, pointwise] : parts.blocks) {
+    note_non_finite(*depthwise, plan);
+    note_non_finite(*pointwise, plan);
+    native->blocks.push_back(
+        {pack_depthwise(*depthwise, table), pack_pointwise(*pointwise, table)});
+    plan.weight_bytes +=
+        native->blocks.back().depthwise.bytes() + native->blocks.back().pointwise.bytes();
+  }
+  note_non_finite(*parts.head, plan);
+  native->head = pack_pointwise(*parts.head, table);
+  plan.weight_bytes += native->head.bytes();
+  native->k_block = choose_k_block(table, ceil_div(plan.geometry.dim, table.lanes));
+  return native;
+}
+
+// Whether the node adds a shift behind its activation (a folded one is all zeros).
+bool has_shift(const Node& node) {
+  const std::vector<double>& shift = node.affine.shift;
+  return node.op != Op::kHead &&
+         std::any_of(shift.begin(), shift.end(), [](double v) { return v != 0; });
+}
+
+std::vector<float> floats(const std::vector<double>& values) {
+  return {values.begin(), values.end()};
+}
+
+void add_onednn(onednn::Program& program, const Node& node, onednn::Convolution c, Plan& plan,
+                const Node* raw = nullptr) {
+  note_non_finite(node, plan);
+  const std::vector<float> bias = floats(node.bias), scale = floats(node.affine.scale),
+                           shift = floats(node.affine.shift),
+                           raw_bias = floats(raw ? raw->bias : node.bias);
+  const auto pointer = [](const std::vector<float>& v) { return v.empty() ? nullptr : v.data(); };
+  c.name = node.name;
+  c.ic = node.ic;
+  c.oc = node.oc;
+  c.activation = static_cast<KernelActivation>(node.activation);
+  c.weights = node.weights.data;
+  c.bias = pointer(bias);
+  if (node.op != Op::kHead) c.scale = pointer(scale);
+  if (has_shift(node)) c.shift = pointer(shift);
+  program.add_convolution(c, raw ? raw->weights.data : nullptr, raw ? pointer(raw_bias) : nullptr);
+  node.weights.let_go();
+}
+
+std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Plan& plan) {
+  const Geometry& g = plan.geometry;
+  auto program = std::make_unique<onednn::Program>();
+  onednn::Convolution patch{}, depthwise{}, pointwise{}, head{};
+  patch.h = g.image_h;
+  patch.w = g.image_w;
+  patch.kernel_size = patch.stride = g.patch_size;
+  patch.src_plain = true;
+  depthwise.h = pointwise.h = g.h;
+  depthwise.w = pointwise.w = g.w;
+  depthwise.kernel_size = g.kernel_size;
+  depthwise.pad_begin = (g.kernel_size - 1) / 2;
+  depthwise.pad_end = g.kernel_size / 2;
+  depthwise.depthwise = depthwise.residual = true;
+  depthwise.stride = pointwise.stride = pointwise.kernel_size = 1;
+  head.h = head.w = head.kernel_size = head.stride = 1;
+  head.src_plain = head.dst_plain = true;
+  add_onednn(*program, *parts.patch_embed, patch, plan, &parts.patch_embed_raw);
+  for (const auto& [dw, pw] : parts.blocks) {
+    add_onednn(*program, *dw, depthwise, plan);
+    add_onednn(*program, *pw, pointwise, plan);
+  }
+  program->add_mean(g.dim, g.h, g.w);
+  add_onednn(*program, *parts.head, head, plan);
+  plan.weight_bytes += program->weight_bytes();
+  return program;
+}
+
+// ---- Description ----
+
+std::string after(const Node& node) {
+  std::string text;
+  if (node.activation != Activation::kIdentity)
+    text += fmt::format(" + {}", activation_name(node.activation));
+  if (!node.affine.scale.empty()) text += has_shift(node) ? " · scale + shift" : " · scale";
+  if (node.residual) text += " + residual";
+  return text;
+}
+
+// A line a layer; `op` counts oneDNN's operators.
+void list_layers(const Parts& parts, const std::vector<std::string>& refusals, Plan& plan) {
+  const Geometry& g = plan.geometry;
+  const auto pixels = static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w);
+  std::size_t op = 0;
+  const auto add = [&](const Node& node, std::string shape, std::size_t macs) {
+    std::string name = plan.implementation();
+    if (plan.onednn) name += " (" + plan.onednn->implementation(op++) + ")";
+    plan.layers.push_back({node.name, std::move(shape), std::move(name), refusals});
+    plan.num_macs += macs;
+  };
+  const auto dim = static_cast<std::size_t>(g.dim);
+  const auto area = [](int side) {
+    return static_cast<std::size_t>(side) * static_cast<std::size_t>(side);
+  };
+  const Node& patch = *parts.patch_embed;
+  add(patch,
+      fmt::format("patch embed {0}×{0}, 3×{1}×{2} → {3}×{4}×{5}{6}", g.patch_size, g.image_h,
+                  g.image_w, g.dim, g.h, g.w, after(patch)),
+      pixels * dim * 3 * area(g.patch_size));
+  for (const auto& [depthwise, pointwise] : parts.blocks) {
+    add(*depthwise,
+        fmt::format("depthwise {0}×{0}, {1}×{2}×{3}{4}", g.kernel_size, g.dim, g.h, g.w,
+                    after(*depthwise)),
+        pixels * dim * area(g.kernel_size));
+    add(*pointwise,
+        fmt::format("pointwise {0} → {0}, {1}×{2}{3}", g.dim, g.h, g.w, after(*pointwise)),
+        pixels * dim * dim);
+  }
+  ++op;  // the mean has its place in oneDNN's list
+  add(*parts.head, fmt::format("mean + classifier {} → {}", g.dim, g.num_classes),
+      dim * static_cast<std::size_t>(g.num_classes));
+}
+
+Geometry geometry_of(const Graph& graph) {
+  const Node& patch = only(graph.nodes, 0, Op::kPatchEmbed);
+  const Node& head = only(graph.nodes, graph.nodes.size() - 1, Op::kHead);
+  Geometry g{};
+  g.image_h = graph.h;
+  g.image_w = graph.w;
+  g.patch_size = patch.kernel_size;
+  g.h = graph.h / g.patch_size;
+  g.w = graph.w / g.patch_size;
+  g.dim = patch.oc;
+  g.num_classes = head.oc;
+  g.kernel_size = graph.nodes[1].op == Op::kBlock
+                      ? only(graph.nodes[1].body, 0, Op::kDepthwise).kernel_size
+                      : 1;
+  if (graph.ic != 3 || g.h < 1 || g.w < 1) {
+    throw Error(
+        Code::kInvalidArgument,
+        fmt::format("image size: expected 3 channels and at least the patch's {0}×{0} pixels, "
+                    "found {1}×{2}×{3}",
+                    g.patch_size, graph.ic, graph.h, graph.w));
+  }
+  return g;
+}
+
+}  // namespace
+
+std::string Plan::implementation() const { return native ? native->table->name : "onednn"; }
+
+std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<double, 3>& mean,
+                                      const std::array<double, 3>& std,
+                                      const PlanOptions& options) {
+  const std::vector<Candidate> list = candidates(options);
+  check(options, list);
+  const Graph folded = fold_batchnorm(fuse(graph));
+  auto plan = std::make_shared<Plan>();
+  plan->geometry = geometry_of(folded);
+  const Parts parts = take_apart(folded, mean, std);
+  plan->features = parts.head->affine;
+  std::vector<std::string> refusals;
+  for (const Candidate& c : list) {
+    std::string refusal = c.refusal;
+    if (refusal.empty() && c.table != nullptr &&
+        !PlaneLayout(plan->geometry, c.table->lanes).fits()) {
+      throw Error(Code::kLimit,
+                  fmt::format("image size {}×{}: its {}×{} pixels a channel are more than this "
+                              "library can address",
+                              graph.h, graph.w, plan->geometry.h, plan->geometry.w));
+    }
+    if (refusal.empty()) {
+      plan->non_finite.clear();
+      try {
+        if (c.table != nullptr) {
+          plan->native = pack_native(parts, *c.table, *plan);
+        } else {
+          plan->onednn = pack_onednn(parts, *plan);
+        }
+        break;
+      } catch (const Error& e) {
+        if (options.onednn == OneDnn::kOn || e.code() != Code::kUnsupported) throw;
+        refusal = e.what();
+      }
+    }
+    refusals.push_back(c.name + ": " + refusal);
+  }
+  list_layers(parts, refusals, *plan);
+  return plan;
+}
+
+}  // namespace convmixer

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Graph + choice of implementation → Plan: packed weights and how each layer runs. Belongs to the
+// model, is never changed after it is made, and may be used by any number of sessions.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/graph.h"
+#include "engine/packing.h"
+#include "kernels/onednn.h"
+
+namespace convmixer {
+
+enum class OneDnn { kAuto, kOn, kOff };
+
+struct PlanOptions {
+  std::string isa;  // "portable", "avx2", "avx512"; empty: the best available
+  OneDnn onednn = OneDnn::kAuto;
+};
+
+struct Geometry {
+  int image_h, image_w;  // pixels of the input
+  int patch_size;
+  int h, w;  // pixels of every layer: image / patch_size, floor
+  int dim, num_classes;
+  int kernel_size;  // of every depthwise layer
+};
+
+struct NativeBlock {
+  PackedDepthwise depthwise;
+  PackedPointwise pointwise;
+};
+
+// Our own kernels. A block is one step: strips of pixel rows, depthwise straight into the panel of
+// the pointwise product, see executor.h.
+struct NativePlan {
+  const KernelTable* table = nullptr;
+  PackedPointwise patch_embed, patch_embed_raw;  // normalised floats; raw bytes
+  std::vector<NativeBlock> blocks;
+  PackedPointwise head;
+  int k_block = 0;  // input channel blocks summed at a time, by the size of the L1 cache
+};
+
+// What runs a layer, and why the candidates before it do not.
+struct LayerChoice {
+  std::string layer, shape, implementation;
+  std::vector<std::string> refusals;  // "avx512: this CPU or system lacks AVX512F …"
+};
+
+// Either `native` or `onednn` is set: the two keep activations in different layouts, and no
+// automatic choice would mix them.
+struct Plan {
+  Geometry geometry;
+  Affine features;  // mean → pooled features; empty: identity
+  std::unique_ptr<NativePlan> native;
+  std::unique_ptr<onednn::Program> onednn;
+  std::vector<LayerChoice> layers;
+  std::vector<std::string> non_finite;  // layers with NaN or infinite values
+  std::size_t weight_bytes = 0;         // packed
+  std::size_t num_macs = 0;             // of one image
+  std::string implementation() const;   // "avx512", "avx2", "portable" or "onednn"
+};
+
+// Packs the weights of `graph` (as models/ builds it, before any pass) for images of graph.h ×
+// graph.w. `mean` and `std` normalise raw bytes. Throws Error: kInvalidArgument for an unknown isa,
+// kUnsupported for one this CPU or build lacks (each with the list of the valid ones) and for
+// oneDNN where it is asked for and cannot run a layer, kLimit for an image whose planes int32
+// offsets cannot reach.
+std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<double, 3>& mean,
+                                      const std::array<double, 3>& std, const PlanOptions& options);
+
+// A line a layer: shapes, implementation, why better ones were refused; then memory, and layers
+// whose weights hold a NaN or an infinity. Ends with a newline.
+std::string describe_plan(const Plan& plan);
+
+}  // namespace convmixer

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "images/decode.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "images/decoders.h"
+
+namespace convmixer {
+namespace {
+
+bool begins_with(const ImageBytes& bytes, const char* text, std::size_t length,
+                 std::size_t at = 0) {
+  return bytes.size >= at + length && std::memcmp(bytes.data + at, text, length) == 0;
+}
+
+// The first bytes as text where they are printable, else in hexadecimal.
+std::string first_bytes(const ImageBytes& bytes) {
+  const std::size_t n = std::min<std::size_t>(bytes.size, 12);
+  const bool printable =
+      std::all_of(bytes.data, bytes.data + n, [](std::uint8_t b) { return b >= 0x20 && b < 0x7F; });
+  if (printable) return std::string(1, '"').append(bytes.data, bytes.data + n).append(1, '"');
+  std::string hex;
+  for (std::size_t i = 0; i < n; ++i) {
+    char digits[4];
+    std::snprintf(digits, sizeof(digits), i == 0 ? "%02x" : " %02x",
+                  static_cast<unsigned>(bytes.data[i]));
+    hex += digits;
+  }
+  return hex;
+}
+
+RgbImage decode_any(const ImageBytes& bytes, const DecodeOptions& options,
+                    std::vector<std::uint8_t>& exif) {
+  if (begins_with(bytes, "\xFF\xD8\xFF", 3)) return decode_jpeg(bytes, options, exif);
+  if (begins_with(bytes, "\x89PNG\r\n\x1A\n", 8)) return decode_png(bytes, options, exif);
+  if (begins_with(bytes, "RIFF", 4) && begins_with(bytes, "WEBP", 4, 8)) {
+    return decode_webp(bytes, options, exif);
+  }
+  if (bytes.size == 0) bytes.fail("expected a JPEG, PNG or WebP image, found an empty file");
+  bytes.fail("expected a JPEG, PNG or WebP image, found a file that begins with " +
+             first_bytes(bytes));
+}
+
+}  // namespace
+
+void check_pixels(std::uint64_t width, std::uint64_t height, const DecodeOptions& options,
+                  const std::string& name) {
+  if (width * height > options.max_pixels) {
+    throw Error(Code::kLimit, name + ": expected at most " + std::to_string(options.max_pixels) +
+                                  " pixels, found " + std::to_string(width) + "×" +
+                                  std::to_string(height));
+  }
+}
+
+RgbImage allocate_image(std::uint64_t width, std::uint64_t height, const DecodeOptions& options,
+                        const std::string& name) {
+  check_pixels(width, height, options, name);
+  RgbImage image;
+  image.width = static_cast<int>(width);
+  image.height = static_cast<int>(height);
+  image.pixels.resize(static_cast<std::size_t>(width * height) * 3);
+  return image;
+}
+
+RgbImage decode_image(const std::uint8_t* data, std::size_t size, const DecodeOptions& options,
+                      const std::string& name) {
+  std::vector<std::uint8_t> exif;
+  RgbImage image = decode_any({data, size, name}, options, exif);
+  if (!options.exif_orientation || exif.empty()) return image;
+  return apply_orientation(std::move(image), exif_orientation(exif.data(), exif.size()));
+}
+
+}  // namespace convmixer

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Encoded bytes → RGB, with the very pixels that Pillow's Image.open(...).convert("RGB") gives.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace convmixer {
+
+struct RgbImage {
+  int width = 0, height = 0;
+  std::vector<std::uint8_t> pixels;  // height × width × 3, no padding between rows
+};
+
+struct DecodeOptions {
+  // Width × height above this is refused from the header, before memory is taken. The default is
+  // Pillow's own limit for decompression bombs (2 × 89,478,485).
+  std::uint64_t max_pixels = 178956970;
+  bool exif_orientation = false;  // turn and mirror as the EXIF tag says (JPEG, PNG, WebP)
+};
+
+// JPEG (baseline, progressive; grey, YCbCr, RGB, CMYK, YCCK), PNG (every colour type and depth) and
+// WebP (still images), told apart by their first bytes. `name` stands for the image in messages.
+// Throws Error: kFormat for what is not such an image, is truncated or damaged; kUnsupported for
+// animated WebP; kLimit for more than max_pixels.
+RgbImage decode_image(const std::uint8_t* data, std::size_t size, const DecodeOptions& options,
+                      const std::string& name);
+
+}  // namespace convmixer

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// JPEG by libjpeg-turbo with its defaults (slow-integer DCT, fancy upsampling), as Pillow uses it.
+#include <algorithm>
+#include <cstring>
+
+#include "images/decoders.h"
+// libjpeg's headers need <cstdio> first.
+#include <jerror.h>
+#include <jpeglib.h>
+
+namespace convmixer {
+namespace {
+
+// A progressive file of a few kilobytes can ask for thousands of passes over a huge image. Encoders
+// write about ten.
+constexpr int kMostScans = 500;
+
+struct Reader {
+  jpeg_decompress_struct info{};  // its client_data leads handlers to the Reader
+  jpeg_error_mgr errors{};
+  jpeg_progress_mgr progress{};
+  GuardedCalls guard;
+
+  ~Reader() { jpeg_destroy_decompress(&info); }
+};
+
+[[noreturn]] void stop(j_common_ptr info, const char* text) {
+  Reader& reader = *static_cast<Reader*>(info->client_data);
+  reader.guard.set_text(text);
+  std::longjmp(reader.guard.target, 1);
+}
+
+[[noreturn]] void on_error(j_common_ptr info) {
+  char text[JMSG_LENGTH_MAX];
+  info->err->format_message(info, text);
+  stop(info, text);
+}
+
+// libjpeg only warns of a file that ends early and goes on with grey; Pillow and this library
+// refuse it. Other warnings (bad Huffman codes and the like) let the image through, as in Pillow.
+void on_message(j_common_ptr info, int level) {
+  if (level < 0 && info->err->msg_code == JWRN_JPEG_EOF) stop(info, "it ends early");
+}
+
+void on_progress(j_common_ptr info) {
+  const auto* const decompress = reinterpret_cast<j_decompress_ptr>(info);
+  if (decompress->input_scan_number > kMostScans) stop(info, "it has more than 500 scans");
+}
+
+void print_nothing(j_common_ptr) {}
+
+void open(Reader& reader, const ImageBytes& bytes, bool keep_exif) {
+  reader.info.err = jpeg_std_error(&reader.errors);
+  reader.errors.error_exit = on_error;
+  reader.errors.emit_message = on_message;
+  reader.errors.output_message = print_nothing;
+  reader.info.client_data = &reader;
+  jpeg_create_decompress(&reader.info);
+  reader.progress.progress_monitor = on_progress;
+  reader.info.progress = &reader.progress;
+  jpeg_mem_src(&reader.info, bytes.data, static_cast<unsigned long>(bytes.size));
+  if (keep_exif) jpeg_save_markers(&reader.info, JPEG_APP0 + 1, 0xFFFF);
+  jpeg_read_header(&reader.info, TRUE);
+}
+
+// The ink of Adobe's files is stored inverted, and Pillow takes every CMYK file for one of those.
+// r = (255 − k) − c·(255 − k)/255, where the stored bytes are 255 − c and 255 − k; the division by
+// 255 rounds to nearest: ((t >> 8) + t) >> 8 with t = a·b + 128.
+void cmyk_to_rgb(const std::uint8_t* src, int width, std::uint8_t* dst) {
+  for (int x = 0; x < width; ++x, src += 4) {
+    const int white = src[3];
+    for (int c = 0; c < 3; ++c) {
+      const int t = (255 - src[c]) * white + 128;
+      *dst++ = static_cast<std::uint8_t>(std::clamp(white - (((t >> 8) + t) >> 8), 0, 255));
+    }
+  }
+}
+
+void gray_to_rgb(const std::uint8_t* src, int width, std::uint8_t* dst) {
+  for (int x = 0; x < width; ++x, dst += 3) dst[0] = dst[1] = dst[2] = src[x];
+}
+
+void find_exif(const Reader& reader, std::vector<std::uint8_t>& exif) {
+  constexpr char kHeader[] = "Exif\0";  // six bytes with the terminator
+  for (auto* m = reader.info.marker_list; m != nullptr; m = m->next) {
+    if (m->data_length > sizeof(kHeader) && std::memcmp(m->data, kHeader, sizeof(kHeader)) == 0) {
+      exif.assign(m->data + sizeof(kHeader), m->data + m->data_length);
+      return;
+    }
+  }
+}
+
+}  // namespace
+
+RgbImage decode_jpeg(const ImageBytes& bytes, const DecodeOptions& options,
+                     std::vector<std::uint8_t>& exif) {
+  Reader reader;
+  reader.guard.run(bytes, "JPEG", [&] { open(reader, bytes, options.exif_orientation); });
+  jpeg_decompress_struct& info = reader.info;
+  if (options.exif_orientation) find_exif(reader, exif);
+  const int components = info.num_components;
+  if (components != 1 && components != 3 && components != 4) {
+    bytes.fail("expected a JPEG image of 1, 3 or 4 components, found " +
+               std::to_string(components));
+  }
+  RgbImage image = allocate_image(info.image_width, info.image_height, options, bytes.name);
+  std::vector<std::uint8_t> row(components == 3 ? 0 : static_cast<std::size_t>(image.width) * 4);
+  info.out_color_space = components == 1 ? JCS_GRAYSCALE : components == 3 ? JCS_RGB : JCS_CMYK;
+  reader.guard.run(bytes, "JPEG", [&] {
+    jpeg_start_decompress(&info);
+    while (info.output_scanline < info.output_height) {
+      std::uint8_t* const to =
+          image.pixels.data() + static_cast<std::size_t>(info.output_scanline) *
+                                    static_cast<std::size_t>(image.width) * 3;
+      JSAMPROW line = components == 3 ? to : row.data();
+      if (jpeg_read_scanlines(&info, &line, 1) != 1) continue;
+      if (components == 1) gray_to_rgb(row.data(), image.width, to);
+      if (components == 4) cmyk_to_rgb(row.data(), image.width, to);
+    }
+    jpeg_finish_decompress(&info);
+  });
+  return image;
+}
+
+}  // namespace convmixer

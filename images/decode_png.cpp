@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// PNG by libpng: every colour type and depth, to the RGB that Pillow's convert("RGB") gives.
+#include <png.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "images/decoders.h"
+
+namespace convmixer {
+namespace {
+
+struct Reader {
+  png_structp png = nullptr;
+  png_infop info = nullptr;
+  const ImageBytes& bytes;
+  std::size_t position = 0;
+  GuardedCalls guard;
+
+  explicit Reader(const ImageBytes& b) : bytes(b) {}
+  ~Reader() { png_destroy_read_struct(&png, &info, nullptr); }
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+};
+
+[[noreturn]] void on_error(png_structp png, png_const_charp message) {
+  Reader& reader = *static_cast<Reader*>(png_get_error_ptr(png));
+  reader.guard.set_text(message);
+  std::longjmp(reader.guard.target, 1);
+}
+
+void on_warning(png_structp, png_const_charp) {}
+
+void read_bytes(png_structp png, png_bytep to, std::size_t count) {
+  Reader& reader = *static_cast<Reader*>(png_get_io_ptr(png));
+  if (count > reader.bytes.size - reader.position) png_error(png, "it ends early");
+  std::memcpy(to, reader.bytes.data + reader.position, count);
+  reader.position += count;
+}
+
+void open(Reader& reader) {
+  reader.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader, on_error, on_warning);
+  if (reader.png == nullptr) return;
+  reader.info = png_create_info_struct(reader.png);
+  if (reader.info == nullptr) return;
+  // The number of pixels has a limit of its own; libpng's on sides would refuse long strips.
+  png_set_user_limits(reader.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
+  png_set_read_fn(reader.png, &reader, read_bytes);
+  png_read_info(reader.png, reader.info);
+}
+
+// Asks libpng for 8-bit RGB: palettes looked up, 1 to 4 bits scaled to 8, the high byte of 16,
+// alpha and transparency dropped. Grey of 16 bits without alpha stays as it is: Pillow clips it
+// instead.
+void set_transforms(Reader& reader, bool gray16) {
+  const int color = png_get_color_type(reader.png, reader.info);
+  const int depth = png_get_bit_depth(reader.png, reader.info);
+  if (color == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(reader.png);
+  if (color == PNG_COLOR_TYPE_GRAY && depth < 8) png_set_expand_gray_1_2_4_to_8(reader.png);
+  if (depth == 16 && !gray16) png_set_strip_16(reader.png);
+  if ((color & PNG_COLOR_MASK_COLOR) == 0 && !gray16) png_set_gray_to_rgb(reader.png);
+  png_set_strip_alpha(reader.png);
+  png_set_interlace_handling(reader.png);
+  png_read_update_info(reader.png, reader.info);
+}
+
+void read_rows(Reader& reader, std::uint8_t* pixels, std::size_t row_bytes, int height) {
+  // An interlaced image comes in seven passes over the same rows.
+  const bool interlaced = png_get_interlace_type(reader.png, reader.info) != PNG_INTERLACE_NONE;
+  for (int pass = 0; pass < (interlaced ? 7 : 1); ++pass) {
+    for (int y = 0; y < height; ++y) {
+      png_read_row(reader.png, pixels + static_cast<std::size_t>(y) * row_bytes, nullptr);
+    }
+  }
+}
+
+// The header chunk must come first: after the 8 bytes of the signature, its length and name, the
+// sides. They are judged before libpng looks at anything that follows.
+void check_header(const ImageBytes& bytes, const DecodeOptions& options) {
+  if (bytes.size < 24 || std::memcmp(bytes.data + 12, "IHDR", 4) != 0) return;
+  check_pixels(png_get_uint_32(bytes.data + 16), png_get_uint_32(bytes.data + 20), options,
+               bytes.name);
+}
+
+void find_exif(Reader& reader, std::vector<std::uint8_t>& exif) {
+#ifdef PNG_eXIf_SUPPORTED
+  png_bytep block = nullptr;
+  png_uint_32 size = 0;
+  if (png_get_eXIf_1(reader.png, reader.info, &size, &block) != 0) exif.assign(block, block + size);
+#else
+  (void)reader;
+  (void)exif;
+#endif
+}
+
+}  // namespace
+
+RgbImage decode_png(const ImageBytes& bytes, const DecodeOptions& options,
+                    std::vector<std::uint8_t>& exif) {
+  check_header(bytes, options);
+  Reader reader(bytes);
+  reader.guard.run(bytes, "PNG", [&] { open(reader); });
+  if (reader.info == nullptr) throw std::bad_alloc();
+  RgbImage image =
+      allocate_image(png_get_image_width(reader.png, reader.info),
+                     png_get_image_height(reader.png, reader.info), options, bytes.name);
+  const bool gray16 = png_get_color_type(reader.png, reader.info) == PNG_COLOR_TYPE_GRAY &&
+                      png_get_bit_depth(reader.png, reader.info) == 16;
+  reader.guard.run(bytes, "PNG", [&] { set_transforms(reader, gray16); });
+  const std::size_t row_bytes = static_cast<std::size_t>(image.width) * (gray16 ? 2 : 3);
+  if (png_get_rowbytes(reader.png, reader.info) != row_bytes) {
+    throw Error(Code::kInternal, bytes.name + ": libpng did not convert the image to RGB");
+  }
+  std::vector<std::uint8_t> gray;
+  if (gray16) gray.resize(row_bytes * static_cast<std::size_t>(image.height));
+  std::uint8_t* const pixels = gray16 ? gray.data() : image.pixels.data();
+  reader.guard.run(bytes, "PNG", [&] { read_rows(reader, pixels, row_bytes, image.height); });
+  if (options.exif_orientation) {
+    // The block may also stand behind the pixels; what is damaged there does not matter to them.
+    find_exif(reader, exif);
+    if (exif.empty() && setjmp(reader.guard.target) == 0) png_read_end(reader.png, reader.info);
+    if (exif.empty()) find_exif(reader, exif);
+  }
+  for (std::size_t i = 0; i < gray.size(); i += 2) {  // big-endian
+    const std::uint8_t value = gray[i] != 0 ? 255 : gray[i + 1];
+    std::fill_n(image.pixels.data() + i / 2 * 3, 3, value);
+  }
+  return image;
+}
+
+}  // namespace convmixer

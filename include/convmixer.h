@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * convmixer: runs ConvMixer image classifiers on the CPU.
+ *
+ * In short: open a model, make a session for each thread that classifies, run.
+ *
+ *   convmixer_model* model = NULL;
+ *   convmixer_session* session = NULL;
+ *   convmixer_model_open("model.safetensors", NULL, &model);
+ *   convmixer_session_create(model, NULL, &session);
+ *   convmixer_classify(session, images, count, NULL, top_k, predictions, results);
+ *   convmixer_session_destroy(session);
+ *   convmixer_model_destroy(model);
+ *
+ * Rules that hold for every function:
+ * - It returns a status; CONVMIXER_OK is 0. Outputs are written only on success. For any other
+ *   status convmixer_last_error() holds a sentence about this very case.
+ * - A null pointer where a value is needed is CONVMIXER_INVALID_ARGUMENT, never a crash.
+ * - Option structs begin with `struct_size`, set by the ..._INIT macros; a null options pointer and
+ *   a zero in any field mean the default. A struct_size this library does not know is refused only
+ *   if a field beyond the known ones is set.
+ * - Strings are UTF-8 and zero-terminated. Paths are passed to the system as they are.
+ * - Nothing is printed, and no signal handler is installed.
+ *
+ * Threads: a model may be used by any number of threads and sessions at once. A session serves one
+ * thread at a time; a second one gets CONVMIXER_BUSY. A session keeps its model alive, so either may
+ * be destroyed first. After fork() the handles keep working in the child. Calls from inside a
+ * parallel region of the caller's are allowed.
+ *
+ * An image's logits are the same bits alone, anywhere in a batch, and for any number of threads.
+ */
+#ifndef CONVMIXER_H_
+#define CONVMIXER_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define CONVMIXER_API __attribute__((visibility("default")))
+#else
+#define CONVMIXER_API
+#endif
+
+#define CONVMIXER_VERSION_MAJOR 0
+#define CONVMIXER_VERSION_MINOR 1
+#define CONVMIXER_VERSION_PATCH 0
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct convmixer_model convmixer_model;
+typedef struct convmixer_session convmixer_session;
+
+typedef enum convmixer_status {
+  CONVMIXER_OK = 0,
+  CONVMIXER_INVALID_ARGUMENT = 1, /* a value of the caller's is wrong */
+  CONVMIXER_IO_ERROR = 2,         /* the system refused: missing file, permission, full disk */
+  CONVMIXER_FORMAT_ERROR = 3,     /* truncated, damaged or another kind of file */
+  CONVMIXER_UNSUPPORTED = 4,      /* well-formed, but this build, model or CPU cannot do it */
+  CONVMIXER_LIMIT_EXCEEDED = 5,   /* larger than a stated limit, e.g. max_pixels */
+  CONVMIXER_OUT_OF_MEMORY = 6,
+  CONVMIXER_BUSY = 7,          /* the session is in use by another thread */
+  CONVMIXER_INTERNAL_ERROR = 8 /* a defect of this library */
+} convmixer_status;
+
+/* One sentence a status; never null. */
+CONVMIXER_API const char* convmixer_status_string(convmixer_status status);
+
+/* About the last call of this thread that failed; "" if none did. Valid until the next failure. */
+CONVMIXER_API const char* convmixer_last_error(void);
+
+/* "0.1.0": the library's, which may differ from the macros the caller was compiled with. */
+CONVMIXER_API const char* convmixer_version(void);
+
+/* ---- Models ---------------------------------------------------------------------------------- */
+
+typedef enum convmixer_activation {
+  CONVMIXER_ACTIVATION_DEFAULT = 0, /* the file's, else the rule in the README */
+  CONVMIXER_ACTIVATION_GELU = 1,    /* exact, with erf */
+  CONVMIXER_ACTIVATION_RELU = 2
+} convmixer_activation;
+
+typedef enum convmixer_onednn {
+  CONVMIXER_ONEDNN_AUTO = 0, /* where no instruction set of our own but portable serves */
+  CONVMIXER_ONEDNN_ON = 1,   /* every operator, or an error that names the first that cannot */
+  CONVMIXER_ONEDNN_OFF = 2
+} convmixer_onednn;
+
+typedef struct convmixer_model_options {
+  size_t struct_size;
+  /* "portable", "avx2" or "avx512": exactly this one, refused where the CPU lacks it. NULL: the
+     best the CPU has, up to the environment variable CONVMIXER_ISA. */
+  const char* isa;
+  convmixer_onednn onednn;
+  /* These win over what the file says. */
+  convmixer_activation activation;
+  int32_t image_height, image_width; /* both or neither */
+  const double* mean;                /* 3 values, of pixels in 0..1 */
+  const double* std;                 /* 3 values, > 0 */
+  double crop_pct;                   /* in (0, 1] */
+  double bn_eps;                     /* BatchNorm's epsilon, > 0 */
+} convmixer_model_options;
+
+#define CONVMIXER_MODEL_OPTIONS_INIT \
+  { sizeof(convmixer_model_options), NULL, CONVMIXER_ONEDNN_AUTO, CONVMIXER_ACTIVATION_DEFAULT, \
+    0, 0, NULL, NULL, 0.0, 0.0 }
+
+/* Opens a safetensors file in timm's names and prepares everything that depends only on weights. */
+CONVMIXER_API convmixer_status convmixer_model_open(const char* path,
+                                                    const convmixer_model_options* options,
+                                                    convmixer_model** model);
+
+/* The same from memory, which is not needed any more when the call returns. */
+CONVMIXER_API convmixer_status convmixer_model_open_memory(const void* data, size_t size,
+                                                           const convmixer_model_options* options,
+                                                           convmixer_model** model);
+
+/* Null is allowed. */
+CONVMIXER_API void convmixer_model_destroy(convmixer_model* model);
+
+typedef struct convmixer_model_info {
+  size_t struct_size;
+  int32_t dim, depth, kernel_size, patch_size, num_classes;
+  convmixer_activation activation;
+  int32_t image_height, image_width;
+  double mean[3], std[3], crop_pct, bn_eps;
+  uint64_t num_parameters;  /* weights and biases, running statistics not counted */
+  uint64_t num_macs;        /* multiply-adds of one image */
+  uint64_t weight_bytes;    /* as packed */
+  const char* isa;          /* the variant that runs: "avx2", "onednn", …; owned by the library */
+  const char* interpolation; /* "bicubic" or "bilinear"; owned by the library */
+  int32_t num_labels;        /* 0 or num_classes */
+} convmixer_model_info;
+
+#define CONVMIXER_MODEL_INFO_INIT \
+  { sizeof(convmixer_model_info), 0, 0, 0, 0, 0, CONVMIXER_ACTIVATION_DEFAULT, 0, 0, \
+    {0.0, 0.0, 0.0}, {0.0, 0.0, 0.0}, 0.0, 0.0, 0, 0, 0, NULL, NULL, 0 }
+
+/* `info->struct_size` must be set; fields beyond it are not written. */
+CONVMIXER_API convmixer_status convmixer_model_get_info(const convmixer_model* model,
+                                                        convmixer_model_info* info);
+
+/* Owned by the model; null where the model has no labels or the index is out of range. */
+CONVMIXER_API const char* convmixer_model_label(const convmixer_model* model, int32_t index);
+
+/*
+ * Text results: up to `capacity` bytes, zero included, go to `text`; `*needed` (may be null) becomes
+ * the size of the whole text, zero included. A null `text` with capacity 0 asks for the size;
+ * otherwise too small a capacity is CONVMIXER_INVALID_ARGUMENT, with *needed set.
+ */
+
+/* The plan: layer, shapes, implementation, why others were refused, memory. */
+CONVMIXER_API convmixer_status convmixer_model_describe(const convmixer_model* model, char* text,
+                                                        size_t capacity, size_t* needed);
+
+/* CPU, caches, threads, variants of this build and why some cannot run here, library versions. */
+CONVMIXER_API convmixer_status convmixer_system_describe(char* text, size_t capacity,
+                                                         size_t* needed);
+
+/* ---- Sessions -------------------------------------------------------------------------------- */
+
+typedef struct convmixer_session_options {
+  size_t struct_size;
+  int32_t threads;    /* 0: the CPUs this process may use (affinity and cgroup quota); at most 1024 */
+  int32_t chunk_size; /* images worked on at once, which bounds the memory; 0: by cache sizes */
+} convmixer_session_options;
+
+#define CONVMIXER_SESSION_OPTIONS_INIT { sizeof(convmixer_session_options), 0, 0 }
+
+/* Takes all the memory that running needs; a run allocates nothing. */
+CONVMIXER_API convmixer_status convmixer_session_create(convmixer_model* model,
+                                                        const convmixer_session_options* options,
+                                                        convmixer_session** session);
+
+CONVMIXER_API void convmixer_session_destroy(convmixer_session* session); /* null is allowed */
+
+/*
+ * src: (n, 3, image_height, image_width) floats, normalised as the model expects.
+ * logits: (n, num_classes). features: (n, dim), the mean over pixels that the classifier reads, or
+ * null. Any n, 0 too. The arrays must not overlap.
+ */
+CONVMIXER_API convmixer_status convmixer_run_f32(convmixer_session* session, const float* src,
+                                                 size_t n, float* logits, float* features);
+
+/* The same from RGB bytes, (n, image_height, image_width, 3); the model's mean and std apply. */
+CONVMIXER_API convmixer_status convmixer_run_u8(convmixer_session* session, const uint8_t* src,
+                                                size_t n, float* logits, float* features);
+
+/* ---- Images ---------------------------------------------------------------------------------- */
+
+/* Exactly one of path, data and pixels is set. */
+typedef struct convmixer_image {
+  const char* path;        /* a JPEG, PNG or WebP file */
+  const void* data;        /* the bytes of such a file */
+  size_t size;             /* of data */
+  const uint8_t* pixels;   /* RGB bytes, rows of width × 3 */
+  int32_t width, height;   /* of pixels */
+  size_t stride;           /* bytes from row to row; 0: width × 3 */
+} convmixer_image;
+
+typedef struct convmixer_image_options {
+  size_t struct_size;
+  uint64_t max_pixels;      /* larger images are refused from the header; 0: 178,956,970 */
+  int32_t exif_orientation; /* not 0: turn and mirror as the EXIF tag says */
+  /* For convmixer_transform; convmixer_classify takes them from the model, which must be left so. */
+  int32_t image_height, image_width; /* of the crop; 0: 224 */
+  double crop_pct;                   /* 0: 0.96 */
+  const char* interpolation;         /* "bicubic" or "bilinear"; NULL: "bicubic" */
+} convmixer_image_options;
+
+#define CONVMIXER_IMAGE_OPTIONS_INIT { sizeof(convmixer_image_options), 0, 0, 0, 0, 0.0, NULL }
+
+/*
+ * Decodes one image and applies the evaluation transform (resize the short side to
+ * floor(size / crop_pct), centre crop), with Pillow's pixels. dst: image_height × image_width × 3
+ * bytes; dst_size in bytes must be exactly that.
+ */
+CONVMIXER_API convmixer_status convmixer_transform(const convmixer_image* image,
+                                                   const convmixer_image_options* options,
+                                                   uint8_t* dst, size_t dst_size);
+
+typedef struct convmixer_prediction {
+  int32_t index;     /* the class */
+  float probability; /* softmax over all classes */
+  float logit;
+  const char* label; /* owned by the model, or null */
+} convmixer_prediction;
+
+#define CONVMIXER_ERROR_TEXT_SIZE 1024
+
+typedef struct convmixer_result {
+  convmixer_status status;               /* of this image */
+  char error[CONVMIXER_ERROR_TEXT_SIZE]; /* "" where status is CONVMIXER_OK */
+} convmixer_result;
+
+/*
+ * Decodes, transforms and classifies `count` images, decoding beside the network's work. One bad
+ * image does not spoil the others: it gets its own status, and the call is CONVMIXER_OK.
+ * predictions: count × top_k, best first, equal probabilities by index; written only where the
+ * image's status is CONVMIXER_OK. 1 ≤ top_k ≤ num_classes. results: count entries.
+ */
+CONVMIXER_API convmixer_status convmixer_classify(convmixer_session* session,
+                                                  const convmixer_image* images, size_t count,
+                                                  const convmixer_image_options* options,
+                                                  int32_t top_k,
+                                                  convmixer_prediction* predictions,
+                                                  convmixer_result* results);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* CONVMIXER_H_ */

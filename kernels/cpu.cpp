@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cpu.h"
+
+#include <fstream>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+#include <cstring>
+#endif
+
+namespace convmixer {
+namespace {
+
+#if defined(__x86_64__)
+void need(bool has, const char* name, std::string& missing) {
+  if (!has) missing += (missing.empty() ? "" : " ") + std::string(name);
+}
+#endif
+
+// Of the first CPU, from sysfs: "32768K". 0 where the system does not tell. (sysconf's figure for
+// L3 is that of all cores together on some AMD processors.)
+std::size_t cache_size(int level) {
+  for (int index = 0; index < 8; ++index) {
+    const std::string folder =
+        "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/";
+    std::ifstream level_file(folder + "level"), type_file(folder + "type"),
+        size_file(folder + "size");
+    int found = 0;
+    std::string type;
+    std::size_t kib = 0;
+    if (level_file >> found && type_file >> type && size_file >> kib && found == level &&
+        type != "Instruction") {
+      return kib << 10;
+    }
+  }
+  return 0;
+}
+
+std::size_t cache_size_or(int level, std::size_t typical) {
+  const std::size_t bytes = cache_size(level);
+  return bytes != 0 ? bytes : typical;
+}
+
+}  // namespace
+
+std::string missing_features(const std::string& variant) {
+  std::string missing;
+#if defined(__x86_64__)
+  // __builtin_cpu_supports includes XGETBV: the system must save the registers.
+  __builtin_cpu_init();
+  if (variant == "avx2" || variant == "avx512") {
+    need(__builtin_cpu_supports("avx2"), "AVX2", missing);
+    need(__builtin_cpu_supports("fma"), "FMA", missing);
+    unsigned a, b, c = 0, d;
+    need(__get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C), "F16C", missing);
+  }
+  if (variant == "avx512") {
+    need(__builtin_cpu_supports("avx512f"), "AVX512F", missing);
+    need(__builtin_cpu_supports("avx512bw"), "AVX512BW", missing);
+    need(__builtin_cpu_supports("avx512dq"), "AVX512DQ", missing);
+    need(__builtin_cpu_supports("avx512vl"), "AVX512VL", missing);
+  }
+#else
+  if (variant != "portable") missing = "an x86-64 CPU";
+#endif
+  return missing;
+}
+
+std::string cpu_name() {
+#if defined(__x86_64__)
+  unsigned regs[12];
+  if (__get_cpuid_max(0x80000000, nullptr) >= 0x80000004) {
+    for (unsigned i = 0; i < 3; ++i) {
+      unsigned* r = regs + 4 * i;
+      __get_cpuid(0x80000002 + i, &r[0], &r[1], &r[2], &r[3]);
+    }
+    char text[sizeof(regs) + 1] = {};
+    std::memcpy(text, regs, sizeof(regs));
+    std::string name(text);
+    const std::size_t first = name.find_first_not_of(' '), last = name.find_last_not_of(' ');
+    if (first != std::string::npos) return name.substr(first, last - first + 1);
+  }
+#endif
+  return "unknown CPU";
+}
+
+CacheSizes cache_sizes() {
+  return {cache_size_or(1, 32 << 10), cache_size_or(2, 512 << 10), cache_size_or(3, 8 << 20)};
+}
+
+}  // namespace convmixer

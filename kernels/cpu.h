@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this CPU has. Compiled without instruction-set flags.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace convmixer {
+
+// Whether the CPU and the operating system's register state allow a variant's instructions; else
+// the names of the missing features ("AVX512F AVX512BW"). Every feature its object is compiled for
+// is checked.
+std::string missing_features(const std::string& variant);
+
+std::string cpu_name();  // as the CPU calls itself, or "unknown CPU"
+
+struct CacheSizes {
+  std::size_t l1d, l2, l3;  // bytes; typical values where the system does not tell
+};
+CacheSizes cache_sizes();
+
+}  // namespace convmixer

@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
+#define CONVMIXER_ISA avx512
+#include "kernels/simd_avx512.h"
+#include "kernels/table.inl.h"

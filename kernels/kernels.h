@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// The contract of the kernels. Included by every instruction set's object, so: plain structs, no
+// std.
+//
+// Layout. Channels come in blocks of `lanes` floats (one vector); c_blk = ⌈c / lanes⌉ and the lanes
+// beyond c are zero in weights, biases, scales and shifts, hence zero in every result.
+// - planes: [c_blk] planes of `block_stride` floats; pixel (y, x) at (y·(w + gap) + x)·lanes, where
+//   the `gap` pixels between rows, and before the first and after the last row, are zero. gap ≥
+//   k/2, so a row's right border is the next one's left border and a depthwise kernel reads no
+//   pixel that must be masked.
+// - panel: [c_blk][pixel][lanes] of some consecutive pixels, `block_stride` floats from block to
+// block:
+//   the broadcast operand of the pointwise product.
+// All pointers are to floats aligned to a vector unless stated. No kernel allocates, throws, checks
+// or starts a thread; src and dst never overlap.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace convmixer {
+
+enum KernelActivation { kActIdentity = 0, kActRelu = 1, kActGelu = 2, kActCount = 3 };
+
+// dst[o][p] = scale[o] · act(bias[o] + Σ_i weights[o][i] · panel[i][p]) + shift[o]
+// The sum runs over i in ascending order, one multiply-add each, whatever the tiling: a pixel's
+// bits do not depend on `pixels`, its place in the panel, k_block or the range of tiles.
+struct PointwiseParams {
+  const float* panel;
+  ptrdiff_t panel_block_stride;
+  int pixels;  // ≥ 1
+  int ic_blk, oc_blk;
+  int k_block;           // input blocks summed before moving to the next tile; 1 … ic_blk
+  const float* weights;  // [oc tile][ic_blk · lanes][kOcTile], see KernelTable::oc_tile
+  const float* bias;     // [oc tile][kOcTile], and so are
+  const float* scale;
+  const float* shift;
+  float* dst;
+  const int32_t* dst_offset;  // a float offset for each pixel, within a block of dst
+  ptrdiff_t dst_block_stride;
+  int tile_begin, tile_end;  // the range of oc tiles to compute
+};
+
+// Rows y_begin … y_end−1 of one channel block:
+// dst[y][x] = src[y][x] + scale · act(bias + Σ weights[ky][kx] · src[y + ky − pad][x + kx − pad]),
+// pad = (k − 1) / 2; taps above the first and below the last row are left out, those beside a row
+// read its zero gap. The sum runs over (ky, kx) in ascending order.
+struct DepthwiseParams {
+  const float* src;  // pixel (0, 0) of the plane
+  int h, w, kernel_size;
+  int row_stride;  // floats from row to row of src
+  int y_begin, y_end;
+  const float* weights;  // [k][k][lanes]
+  const float* bias;     // [lanes], and so is
+  const float* scale;
+  float* dst;  // row y_begin; rows follow without a gap (a panel's block)
+};
+
+// Cuts p×p patches out of one image and lays them out as a panel; floats beyond 3·p·p are zero.
+// Patch i of the panel is output pixel `first + i` in row-major order of the w_out-wide result.
+struct PatchParams {
+  const void* src;  // f32: (3, h, w); u8: (h, w, 3)
+  int h, w, patch_size, w_out;
+  int first, count;
+  float* panel;
+  ptrdiff_t panel_block_stride;
+};
+
+// dst[lane] = mean over pixels of one channel block; summed by rows, then over rows.
+struct MeanParams {
+  const float* src;  // pixel (0, 0) of the plane
+  int h, w, row_stride;
+  float* dst;
+};
+
+struct KernelTable {
+  const char* name;  // "portable", "avx2", "avx512"
+  int lanes;         // floats a vector
+  int oc_tile;       // output channels of a pointwise tile, a multiple of lanes
+  int pixel_tile;    // pixels of a pointwise tile
+  void (*pointwise[kActCount])(const PointwiseParams*);
+  void (*depthwise[kActCount])(const DepthwiseParams*);
+  // The order of a patch's values in the panel is (c, y, x) for f32 and (y, x, c) for u8: whole
+  // rows of the source are copied, and the weights are packed in the same order.
+  void (*patches_f32)(const PatchParams*);
+  void (*patches_u8)(const PatchParams*);
+  void (*mean)(const MeanParams*);
+  // dst[i] = act(src[i]), n a multiple of lanes; for tests and benchmarks of the activations.
+  void (*activation[kActCount])(const float* src, float* dst, ptrdiff_t n);
+  // Runs `rounds` rounds of independent multiply-adds and returns how many floating-point
+  // operations they were: the peak that percentages refer to. *sink keeps the compiler from
+  // removing them.
+  double (*fma_peak)(long rounds, float* sink);
+};
+
+}  // namespace convmixer

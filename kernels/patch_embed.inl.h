@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Patches of an image as a panel, so that the patch embedding is a pointwise product over 3·p·p
+// channels.
+#pragma once
+
+namespace convmixer::CONVMIXER_ISA {
+namespace {
+
+// A column of a panel (one pixel, all channel blocks), written in order.
+struct PanelColumn {
+  float* block;
+  ptrdiff_t block_stride;
+  int lane = 0;
+
+  void put(float value) {
+    block[lane] = value;
+    if (++lane == kLanes) {
+      lane = 0;
+      block += block_stride;
+    }
+  }
+  void finish() {
+    while (lane != 0) put(0.0f);
+  }
+};
+
+// T is what the image holds; (h, w, 3) where the channels come last, else (3, h, w).
+template <typename T, bool kChannelsLast>
+void patches(const PatchParams* params) {
+  const PatchParams& p = *params;
+  const T* const src = static_cast<const T*>(p.src);
+  const int size = p.patch_size;
+  const ptrdiff_t plane = static_cast<ptrdiff_t>(p.h) * p.w;
+  for (int i = 0; i < p.count; ++i) {
+    const int y = (p.first + i) / p.w_out * size, x = (p.first + i) % p.w_out * size;
+    PanelColumn column{p.panel + i * kLanes, p.panel_block_stride};
+    for (int c = 0; c < (kChannelsLast ? 1 : 3); ++c) {
+      for (int ky = 0; ky < size; ++ky) {
+        const ptrdiff_t pixel = static_cast<ptrdiff_t>(y + ky) * p.w + x;
+        const T* const run = kChannelsLast ? src + pixel * 3 : src + c * plane + pixel;
+        const int length = kChannelsLast ? 3 * size : size;
+        for (int j = 0; j < length; ++j) column.put(static_cast<float>(run[j]));
+      }
+    }
+    column.finish();
+  }
+}
+
+}  // namespace
+}  // namespace convmixer::CONVMIXER_ISA

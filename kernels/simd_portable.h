@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// A fixed number of floats in the compiler's own vector type, lowered to what the target has (SSE2,
+// NEON, scalar). Two roundings a multiply-add where the hardware has no fused one.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace convmixer::CONVMIXER_ISA {
+namespace {
+
+// A test sets the lanes and tiles of another variant, to run the kernel texts with them on any CPU.
+#ifdef CONVMIXER_PORTABLE_LANES
+constexpr int kLanes = CONVMIXER_PORTABLE_LANES;
+constexpr const char* kName = CONVMIXER_PORTABLE_NAME;
+constexpr int kPixelTile = CONVMIXER_PORTABLE_PIXEL_TILE;
+constexpr int kRowTile = CONVMIXER_PORTABLE_ROW_TILE;
+#else
+constexpr int kLanes = 8;
+constexpr const char* kName = "portable";
+// A vector takes two of 16 registers of 4 floats: 2 × 2 accumulators are 8, the weights 4.
+constexpr int kPixelTile = 2;
+constexpr int kRowTile = 5;
+#endif
+constexpr int kPeakChains = 6;
+
+// Quarters of 16 bytes: the register that SSE2 and NEON have, and that g++ keeps in registers,
+// which it does not do with longer vectors than the target's.
+typedef float Quad __attribute__((vector_size(16)));
+constexpr int kQuads = kLanes / 4;
+struct Vec {
+  Quad q[kQuads];
+};
+
+#define CONVMIXER_EACH_QUAD(expression)                                           \
+  Vec r;                                                                          \
+  _Pragma("GCC unroll 4") for (int i = 0; i < kQuads; ++i) r.q[i] = (expression); \
+  return r
+
+inline Vec load(const float* p) { CONVMIXER_EACH_QUAD(reinterpret_cast<const Quad*>(p)[i]); }
+inline void store(float* p, Vec v) {
+#pragma GCC unroll 4
+  for (int i = 0; i < kQuads; ++i) reinterpret_cast<Quad*>(p)[i] = v.q[i];
+}
+inline Vec set1(float v) { CONVMIXER_EACH_QUAD(v - Quad{}); }  // v − 0 is v, also for −0 and NaN
+inline Vec broadcast(const float* p) { return set1(*p); }
+inline Vec add(Vec a, Vec b) { CONVMIXER_EACH_QUAD(a.q[i] + b.q[i]); }
+inline Vec mul(Vec a, Vec b) { CONVMIXER_EACH_QUAD(a.q[i] * b.q[i]); }
+inline Vec fma(Vec a, Vec b, Vec c) { CONVMIXER_EACH_QUAD(a.q[i] * b.q[i] + c.q[i]); }
+// The second operand where either is NaN, so that NaN goes through max(bound, x) and min(bound, x).
+inline Vec max(Vec bound, Vec x) { CONVMIXER_EACH_QUAD(bound.q[i] > x.q[i] ? bound.q[i] : x.q[i]); }
+inline Vec min(Vec bound, Vec x) { CONVMIXER_EACH_QUAD(bound.q[i] < x.q[i] ? bound.q[i] : x.q[i]); }
+
+#undef CONVMIXER_EACH_QUAD
+
+}  // namespace
+}  // namespace convmixer::CONVMIXER_ISA

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <bit>
+#include <cstring>
+#include <utility>
+
+#include "support/error.h"
+
+namespace convmixer {
+namespace {
+
+static_assert(std::endian::native == std::endian::little,
+              "tensors are read as they lie in the file");
+
+template <typename T>
+T load(const std::uint8_t* bytes) {
+  T value;
+  std::memcpy(&value, bytes, sizeof(T));  // the bytes need not be aligned
+  return value;
+}
+
+// All 65,536 values are exact in float. Subnormals go by integer, so that the result does not
+// depend on the caller's flush-to-zero mode; no branches, so that the loop vectorises.
+float from_f16(const std::uint8_t* bytes) {
+  const std::uint32_t half = load<std::uint16_t>(bytes);
+  const std::uint32_t sign = (half & 0x8000u) << 16;
+  const std::uint32_t exponent = (half >> 10) & 31;
+  const std::uint32_t fraction = half & 0x3ffu;
+  const float subnormal = static_cast<float>(static_cast<std::int32_t>(fraction)) * 0x1p-24f;
+  const std::uint32_t rebased = exponent == 31 ? 255 : exponent + (127 - 15);
+  const std::uint32_t normal = rebased << 23 | fraction << 13;
+  return std::bit_cast<float>(sign |
+                              (exponent == 0 ? std::bit_cast<std::uint32_t>(subnormal) : normal));
+}
+
+float from_bf16(const std::uint8_t* bytes) {
+  return std::bit_cast<float>(std::uint32_t{load<std::uint16_t>(bytes)} << 16);
+}
+
+float from_f32(const std::uint8_t* bytes) { return load<float>(bytes); }
+
+// Values beyond float's range become infinite, as in every framework.
+float from_f64(const std::uint8_t* bytes) { return static_cast<float>(load<double>(bytes)); }
+
+template <float (*kConvert)(const std::uint8_t*)>
+std::vector<float> convert(const TensorView& tensor, std::size_t element_bytes) {
+  std::vector<float> values(tensor.bytes / element_bytes);
+  const std::uint8_t* src = tensor.data;
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = kConvert(src + i * element_bytes);
+  return values;
+}
+
+std::uint64_t first_bytes(const std::uint8_t* data) { return load<std::uint64_t>(data); }
+
+// PyTorch's .pth is a zip archive since 1.6 and was a pickle before; Paddle's .pdparams is a
+// pickle.
+bool is_zip_or_pickle(const std::uint8_t* data, std::size_t size) {
+  if (size < 2) return false;
+  return (data[0] == 'P' && data[1] == 'K') || (data[0] == 0x80 && data[1] >= 2 && data[1] <= 5);
+}
+
+// A safetensors file begins with the length of its header, whose low bytes may well spell "PK" or
+// begin with 0x80: so the header's brace is looked for first.
+bool looks_like_safetensors(const std::uint8_t* data, std::size_t size) {
+  return size > 8 && data[8] == '{' && first_bytes(data) <= kMaxHeaderBytes;
+}
+
+void read(const std::uint8_t* data, std::size_t size, Checkpoint& checkpoint) {
+  if (size == 0) {
+    throw Error(Code::kFormat, fmt::format("{}: expected a safetensors file, found an empty file",
+                                           checkpoint.name));
+  }
+  if (!looks_like_safetensors(data, size) && is_zip_or_pickle(data, size)) {
+    throw Error(Code::kUnsupported,
+                fmt::format("{}: expected a safetensors file, found a zip archive or a pickle; "
+                            "PyTorch and Paddle checkpoints cannot be opened",
+                            checkpoint.name));
+  }
+  read_safetensors(data, size, checkpoint);
+}
+
+}  // namespace
+
+std::string in_quotes(std::string_view text) {
+  constexpr std::size_t kMaxShown = 100;
+  std::size_t shown = text.size();
+  if (shown > kMaxShown) {
+    shown = kMaxShown;
+    while (shown > 0 && (text[shown] & 0xc0) == 0x80) --shown;  // not inside a UTF-8 sequence
+  }
+  std::string result = "'";
+  for (char c : text.substr(0, shown)) {
+    const auto code = static_cast<unsigned char>(c);
+    result += code < 0x20 || code == 0x7f ? '?' : c;
+  }
+  result += shown < text.size() ? "…'" : "'";
+  return result;
+}
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  std::string text = "[";
+  for (std::int64_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  return text + "]";
+}
+
+Weights Checkpoint::floats(const std::string& tensor,
+                           const std::vector<std::int64_t>& shape) const {
+  const auto found = tensors.find(tensor);
+  if (found == tensors.end()) {
+    throw Error(Code::kFormat, fmt::format("{}: expected tensor {} of shape {}, found none", name,
+                                           in_quotes(tensor), shape_text(shape)));
+  }
+  const TensorView& view = found->second;
+  if (view.shape != shape) {
+    throw Error(Code::kFormat,
+                fmt::format("{}: expected tensor {} of shape {}, found shape {}", name,
+                            in_quotes(tensor), shape_text(shape), shape_text(view.shape)));
+  }
+  Weights weights;
+  switch (view.dtype) {
+    case DType::kF32:
+      if (reinterpret_cast<std::uintptr_t>(view.data) % alignof(float) == 0) {
+        weights.data = reinterpret_cast<const float*>(view.data);
+        weights.size = view.bytes / sizeof(float);
+        weights.owner = owner;
+        weights.map = map;
+        return weights;
+      }
+      weights = Weights::own(convert<from_f32>(view, 4));
+      break;
+    case DType::kF16:
+      weights = Weights::own(convert<from_f16>(view, 2));
+      break;
+    case DType::kBF16:
+      weights = Weights::own(convert<from_bf16>(view, 2));
+      break;
+    case DType::kF64:
+      weights = Weights::own(convert<from_f64>(view, 8));
+      break;
+    case DType::kOther:
+      throw Error(Code::kFormat,
+                  fmt::format("{}: expected tensor {} of dtype F32, F16, BF16 or F64, found {}",
+                              name, in_quotes(tensor), in_quotes(view.dtype_name)));
+  }
+  if (map != nullptr) map->let_go(view.data, view.bytes);
+  return weights;
+}
+
+Checkpoint open_checkpoint(const std::string& path) {
+  Checkpoint checkpoint;
+  checkpoint.name = path;
+  checkpoint.map = std::make_shared<const FileMap>(path);
+  checkpoint.owner = checkpoint.map;
+  read(checkpoint.map->data(), checkpoint.map->size(), checkpoint);
+  return checkpoint;
+}
+
+Checkpoint open_checkpoint(const std::uint8_t* data, std::size_t size, std::string name,
+                           std::shared_ptr<const void> owner) {
+  Checkpoint checkpoint;
+  checkpoint.name = std::move(name);
+  checkpoint.owner = std::move(owner);
+  read(data, size, checkpoint);
+  return checkpoint;
+}
+
+}  // namespace convmixer

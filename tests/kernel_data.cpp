@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/kernel_data.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace convmixer::test {
+namespace {
+
+std::vector<double> doubles(const std::vector<float>& values) {
+  return std::vector<double>(values.begin(), values.end());
+}
+
+Layer make_layer(int ic, int oc, int kernel_size, std::size_t weights, int k, Random& random,
+                 bool integers) {
+  Layer layer{ic, oc, kernel_size, {}, {}, {}, {}};
+  const auto n = static_cast<std::size_t>(oc);
+  if (integers) {
+    layer.weights = random.integers(weights);
+    layer.bias = random.integers(n);
+    layer.shift = random.integers(n);
+    // Powers of two keep the result exact.
+    for (std::size_t i = 0; i < n; ++i) {
+      layer.scale.push_back(
+          std::ldexp(random.integer(0, 1) == 0 ? 1.0f : -1.0f, random.integer(-2, 1)));
+    }
+  } else {
+    const float size = std::sqrt(3.0f / static_cast<float>(k));
+    layer.weights = random.uniforms(weights, -size, size);
+    layer.bias = random.uniforms(n, -0.5f, 0.5f);
+    layer.scale = random.uniforms(n, -1.5f, 1.5f);
+    layer.shift = random.uniforms(n, -1.0f, 1.0f);
+  }
+  return layer;
+}
+
+// [oc tile][ic, a multiple of lanes][oc_tile]
+Framed pack_product(const KernelTable& table, const Layer& layer, int ic) {
+  const int ic_padded = ceil_div(ic, table.lanes) * table.lanes;
+  const int tiles = ceil_div(layer.oc, table.oc_tile);
+  Framed packed(static_cast<std::size_t>(tiles) * ic_padded * table.oc_tile);
+  std::size_t at = 0;
+  for (int t = 0; t < tiles; ++t) {
+    for (int i = 0; i < ic_padded; ++i) {
+      for (int o = t * table.oc_tile; o < (t + 1) * table.oc_tile; ++o, ++at) {
+        packed[at] =
+            i < ic && o < layer.oc ? layer.weights[static_cast<std::size_t>(o) * ic + i] : 0.0f;
+      }
+    }
+  }
+  return packed;
+}
+
+// [c_blk][k][k][lanes]
+Framed pack_taps(const KernelTable& table, const Layer& layer) {
+  const int lanes = table.lanes, taps = layer.kernel_size * layer.kernel_size;
+  const int blocks = ceil_div(layer.oc, lanes);
+  Framed packed(static_cast<std::size_t>(blocks) * taps * lanes);
+  std::size_t at = 0;
+  for (int b = 0; b < blocks; ++b) {
+    for (int t = 0; t < taps; ++t) {
+      for (int c = b * lanes; c < (b + 1) * lanes; ++c, ++at) {
+        packed[at] = c < layer.oc ? layer.weights[static_cast<std::size_t>(c) * taps + t] : 0.0f;
+      }
+    }
+  }
+  return packed;
+}
+
+}  // namespace
+
+Activation activation_of(KernelActivation activation) {
+  return activation == kActGelu   ? Activation::kGelu
+         : activation == kActRelu ? Activation::kRelu
+                                  : Activation::kIdentity;
+}
+
+Placement Placement::planes(const KernelTable& table, int c, int h, int w, int gap) {
+  Placement p;
+  const int lanes = table.lanes;
+  p.first = static_cast<std::int64_t>(gap) * lanes;
+  p.zeros = p.first + static_cast<std::int64_t>(h) * (w + gap) * lanes;
+  p.block_stride = p.zeros + 16;
+  p.size = p.block_stride * ceil_div(c, lanes);
+  for (int y = 0; y < h; ++y) {
+    for (int x = 0; x < w; ++x) p.offset.push_back((y * (w + gap) + x) * lanes);
+  }
+  return p;
+}
+
+Placement Placement::panel(const KernelTable& table, int c, int pixels, int room) {
+  Placement p;
+  p.block_stride = static_cast<std::int64_t>(pixels + room) * table.lanes;
+  p.size = p.block_stride * ceil_div(c, table.lanes) - room * table.lanes;
+  for (int i = 0; i < pixels; ++i) p.offset.push_back(i * table.lanes);
+  return p;
+}
+
+Framed place(const KernelTable& table, const Placement& to, int c,
+             const std::vector<float>& values) {
+  Framed dst(static_cast<std::size_t>(to.size));
+  for (int b = 0; b < ceil_div(c, table.lanes); ++b) {
+    std::fill_n(dst.data() + b * to.block_stride, to.zeros, 0.0f);
+  }
+  const std::size_t pixels = to.offset.size();
+  for (int i = 0; i < ceil_div(c, table.lanes) * table.lanes; ++i) {
+    float* const at = dst.data() + to.first + i / table.lanes * to.block_stride + i % table.lanes;
+    for (std::size_t p = 0; p < pixels; ++p) {
+      at[to.offset[p]] = i < c ? values[static_cast<std::size_t>(i) * pixels + p] : 0.0f;
+    }
+  }
+  return dst;
+}
+
+float placed(const KernelTable& table, const Placement& at, const Framed& dst, int c, int pixel) {
+  return dst.data()[at.first + c / table.lanes * at.block_stride + c % table.lanes +
+                    at.offset[static_cast<std::size_t>(pixel)]];
+}
+
+testing::AssertionResult padding_intact(const KernelTable& table, const Placement& at,
+                                        const Framed& dst, int c, int non_finite_pixel) {
+  std::vector<bool> written(dst.size());
+  for (int i = 0; i < ceil_div(c, table.lanes) * table.lanes; ++i) {
+    const std::int64_t lane = at.first + i / table.lanes * at.block_stride + i % table.lanes;
+    for (std::size_t p = 0; p < at.offset.size(); ++p) {
+      const std::int64_t f = lane + at.offset[p];
+      written[static_cast<std::size_t>(f)] = true;
+      const bool may_be_nan = static_cast<int>(p) == non_finite_pixel && std::isnan(dst.data()[f]);
+      if (i >= c && dst.data()[f] != 0.0f && !may_be_nan) {
+        return testing::AssertionFailure() << "lane " << i << " beyond channel " << c - 1 << " is "
+                                           << dst.data()[f] << ", want 0 (float " << f << ")";
+      }
+    }
+  }
+  for (std::size_t f = 0; f < dst.size(); ++f) {
+    if (!written[f] && !dst.untouched(f)) {
+      return testing::AssertionFailure() << "the gap at float " << f << " was overwritten";
+    }
+  }
+  return dst.frame_intact();
+}
+
+Framed pack_channels(const std::vector<float>& values, int block) {
+  const int n = static_cast<int>(values.size());
+  Framed packed(static_cast<std::size_t>(ceil_div(n, block)) * static_cast<std::size_t>(block));
+  std::fill(packed.data(), packed.data() + packed.size(), 0.0f);
+  std::copy(values.begin(), values.end(), packed.data());
+  return packed;
+}
+
+Layer Layer::pointwise(int ic, int oc, Random& random, bool integers) {
+  return make_layer(ic, oc, 1, static_cast<std::size_t>(ic) * static_cast<std::size_t>(oc), ic,
+                    random, integers);
+}
+
+Layer Layer::depthwise(int c, int kernel_size, Random& random, bool integers) {
+  const int taps = kernel_size * kernel_size;
+  return make_layer(c, c, kernel_size, static_cast<std::size_t>(c) * taps, taps, random, integers);
+}
+
+Layer Layer::patch_embed(int oc, int patch_size, Random& random, bool integers) {
+  const int k = 3 * patch_size * patch_size;
+  return make_layer(3, oc, patch_size, static_cast<std::size_t>(oc) * k, k, random, integers);
+}
+
+reference::Epilogue Layer::epilogue(KernelActivation activation) const {
+  return {activation_of(activation), doubles(bias), doubles(scale), doubles(shift)};
+}
+
+double limit_of(const reference::Result& want, std::size_t i, int k, bool integers) {
+  return integers ? 0 : product_limit(k, want.sum.v[i]) + kGeluLimit * want.gelu.v[i];
+}
+
+void record_worst(const Comparison& comparison, KernelActivation activation) {
+  const std::string name = activation_name(activation_of(activation));
+  testing::Test::RecordProperty("share_of_limit_" + name, std::to_string(comparison.worst()));
+}
+
+PointwiseCall::PointwiseCall(const KernelTable& table, const Layer& layer,
+                             const std::vector<float>& src, const Placement& to)
+    : panel(place(table, Placement::panel(table, layer.ic, static_cast<int>(to.offset.size()), 1),
+                  layer.ic, src)),
+      weights(pack_product(table, layer, layer.ic)),
+      bias(pack_channels(layer.bias, table.oc_tile)),
+      scale(pack_channels(layer.scale, table.oc_tile)),
+      shift(pack_channels(layer.shift, table.oc_tile)),
+      dst(static_cast<std::size_t>(to.size)),
+      placement(to),
+      params{} {
+  const int pixels = static_cast<int>(to.offset.size());
+  params.panel = panel.data();
+  params.panel_block_stride = (pixels + 1) * static_cast<ptrdiff_t>(table.lanes);
+  params.pixels = pixels;
+  params.ic_blk = ceil_div(layer.ic, table.lanes);
+  params.oc_blk = ceil_div(layer.oc, table.lanes);
+  params.k_block = params.ic_blk;
+  params.weights = weights.data();
+  params.bias = bias.data();
+  params.scale = scale.data();
+  params.shift = shift.data();
+  params.dst = dst.data() + to.first;
+  params.dst_offset = placement.offset.data();
+  params.dst_block_stride = to.block_stride;
+  params.tile_begin = 0;
+  params.tile_end = ceil_div(layer.oc, table.oc_tile);
+}
+
+DepthwiseCall::DepthwiseCall(const KernelTable& t, const Layer& layer,
+                             const std::vector<float>& values, int h, int w, int gap)
+    : table(t),
+      c(layer.oc),
+      src_placement(Placement::planes(t, c, h, w, gap)),
+      dst_placement(Placement::panel(t, c, h * w, 1)),
+      src(place(t, src_placement, c, values)),
+      weights(pack_taps(t, layer)),
+      bias(pack_channels(layer.bias, t.lanes)),
+      scale(pack_channels(layer.scale, t.lanes)),
+      dst(static_cast<std::size_t>(dst_placement.size)),
+      params{} {
+  params.src = src.data() + src_placement.first;
+  params.h = h;
+  params.w = w;
+  params.kernel_size = layer.kernel_size;
+  params.row_stride = (w + gap) * t.lanes;
+  params.weights = weights.data();
+  params.bias = bias.data();
+  params.scale = scale.data();
+}
+
+void DepthwiseCall::run(KernelActivation activation, int y_begin, int y_end) {
+  for (int b = 0; b < ceil_div(c, table.lanes); ++b) {
+    DepthwiseParams p = params;
+    p.src += b * src_placement.block_stride;
+    p.y_begin = y_begin;
+    p.y_end = y_end;
+    p.weights += static_cast<ptrdiff_t>(b) * p.kernel_size * p.kernel_size * table.lanes;
+    p.bias += b * table.lanes;
+    p.scale += b * table.lanes;
+    p.dst = dst.data() + b * dst_placement.block_stride +
+            static_cast<ptrdiff_t>(y_begin) * p.w * table.lanes;
+    table.depthwise[activation](&p);
+  }
+}
+
+}  // namespace convmixer::test

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "tests/kernel_data.h"
+#include "tests/kernel_tests.h"
+
+namespace convmixer::test {
+namespace {
+
+// dst as planes of 5 pixels a row with gaps, of which the first `pixels` are used.
+Placement gappy(const KernelTable& table, int oc, int pixels) {
+  Placement p = Placement::planes(table, oc, ceil_div(pixels, 5), 5, 2);
+  p.offset.resize(static_cast<std::size_t>(pixels));
+  return p;
+}
+
+std::vector<float> values(Random& random, int c, int pixels, bool integers) {
+  const std::size_t count = static_cast<std::size_t>(c) * static_cast<std::size_t>(pixels);
+  return integers ? random.integers(count) : random.uniforms(count, -2.0f, 2.0f);
+}
+
+void check_against_oracle(const KernelTable& table, int ic, int oc, int pixels, bool integers,
+                          KernelActivation activation) {
+  Random random(static_cast<std::uint64_t>(ic * 1000 + oc * 100 + pixels));
+  const Layer layer = Layer::pointwise(ic, oc, random, integers);
+  const std::vector<float> src = values(random, ic, pixels, integers);
+  PointwiseCall call(table, layer, src, gappy(table, oc, pixels));
+  call.params.k_block = random.integer(1, call.params.ic_blk);
+  table.pointwise[activation](&call.params);
+
+  const reference::Result want =
+      reference::pointwise(reference::Tensor(1, ic, 1, pixels, src.data()), oc,
+                           layer.weights.data(), layer.epilogue(activation));
+  Comparison comparison(fmt::format("pointwise, k_block {}", call.params.k_block), random.seed());
+  for (int c = 0; c < oc; ++c) {
+    for (int p = 0; p < pixels; ++p) {
+      const std::size_t i = want.y.index(0, c, 0, p);
+      comparison.add(0, c, 0, p, want.y.v[i], placed(table, call.placement, call.dst, c, p),
+                     limit_of(want, i, ic, integers));
+    }
+  }
+  EXPECT_TRUE(comparison.result());
+  EXPECT_TRUE(padding_intact(table, call.placement, call.dst, oc));
+  record_worst(comparison, activation);
+}
+
+void check_accuracy(const KernelTable& table, int ic, int oc, int pixels) {
+  for (const KernelActivation activation : {kActIdentity, kActRelu}) {
+    check_against_oracle(table, ic, oc, pixels, true, activation);
+  }
+  for (const KernelActivation activation : {kActIdentity, kActRelu, kActGelu}) {
+    check_against_oracle(table, ic, oc, pixels, false, activation);
+  }
+}
+
+// Runs the product in pieces and expects the bits of the whole.
+template <typename Pieces>
+void expect_same(const KernelTable& table, int ic, int oc, int pixels, Pieces pieces) {
+  Random random(7);
+  const Layer layer = Layer::pointwise(ic, oc, random, false);
+  const std::vector<float> src = values(random, ic, pixels, false);
+  PointwiseCall whole(table, layer, src, gappy(table, oc, pixels));
+  table.pointwise[kActGelu](&whole.params);
+  PointwiseCall split(table, layer, src, gappy(table, oc, pixels));
+  pieces(split.params);
+  EXPECT_TRUE(same_bits(whole.dst.data(), split.dst.data(), whole.dst.size()));
+  EXPECT_TRUE(padding_intact(table, split.placement, split.dst, oc));
+}
+
+void check_k_blocks(const KernelTable& table) {
+  const int ic = 7 * table.lanes - 3;  // 7 blocks: 2, 3 and 5 do not divide them
+  for (int k_block = 1; k_block <= 7; ++k_block) {
+    SCOPED_TRACE(fmt::format("k_block {}", k_block));
+    expect_same(table, ic, table.oc_tile + 1, 2 * table.pixel_tile + 3, [&](PointwiseParams p) {
+      p.k_block = k_block;
+      table.pointwise[kActGelu](&p);
+    });
+  }
+}
+
+void check_pixel_ranges(const KernelTable& table) {
+  const int pixels = 3 * table.pixel_tile + 1;
+  for (int step = 1; step < pixels; ++step) {
+    SCOPED_TRACE(fmt::format("{} pixels at a time", step));
+    expect_same(table, 2 * table.lanes + 1, table.oc_tile + 1, pixels, [&](PointwiseParams p) {
+      for (int first = 0; first < pixels; first += step) {
+        PointwiseParams part = p;
+        part.panel += first * table.lanes;
+        part.dst_offset += first;
+        part.pixels = std::min(step, pixels - first);
+        part.k_block = 1 + first % part.ic_blk;
+        table.pointwise[kActGelu](&part);
+      }
+    });
+  }
+}
+
+void check_tile_ranges(const KernelTable& table) {
+  for (int step = 1; step < 5; ++step) {
+    SCOPED_TRACE(fmt::format("{} tiles at a time", step));
+    expect_same(table, table.lanes + 1, 4 * table.oc_tile + 1, 5, [&](PointwiseParams p) {
+      for (int tile = 4; tile >= 0; --tile) {  // in any order
+        if (tile % step != 0) continue;
+        PointwiseParams part = p;
+        part.tile_begin = tile;
+        part.tile_end = std::min(tile + step, 5);
+        table.pointwise[kActGelu](&part);
+      }
+    });
+  }
+}
+
+// A range of tiles leaves the channels of the others alone.
+void check_other_tiles_untouched(const KernelTable& table) {
+  Random random(11);
+  const int oc = 3 * table.oc_tile, pixels = 4, lanes = table.lanes;
+  const Layer layer = Layer::pointwise(lanes, oc, random, false);
+  PointwiseCall call(table, layer, values(random, lanes, pixels, false), gappy(table, oc, pixels));
+  call.params.tile_begin = 1;
+  call.params.tile_end = 2;
+  table.pointwise[kActIdentity](&call.params);
+  for (std::int64_t f = 0; f < call.placement.size; ++f) {
+    const std::int64_t channel = f / call.placement.block_stride * lanes;
+    if (channel / table.oc_tile != 1) {
+      ASSERT_TRUE(call.dst.untouched(static_cast<std::size_t>(f))) << "float " << f;
+    }
+  }
+}
+
+// A NaN or an infinity in a pixel reaches every channel of that pixel and nothing else; one in the
+// weights of an output channel, every pixel of that channel.
+void check_non_finite(const KernelTable& table, KernelActivation activation, float value) {
+  Random random(13);
+  const int ic = table.lanes + 3, oc = table.oc_tile + 1, pixels = table.pixel_tile + 2;
+  const int bad_pixel = table.pixel_tile, bad_channel = table.lanes;
+  Layer layer = Layer::pointwise(ic, oc, random, false);
+  std::vector<float> src = values(random, ic, pixels, false);
+  src[static_cast<std::size_t>(2 * pixels + bad_pixel)] = value;
+  layer.weights[static_cast<std::size_t>(bad_channel * ic + 1)] = value;
+  PointwiseCall call(table, layer, src, gappy(table, oc, pixels));
+  table.pointwise[activation](&call.params);
+  const reference::Result want =
+      reference::pointwise(reference::Tensor(1, ic, 1, pixels, src.data()), oc,
+                           layer.weights.data(), layer.epilogue(activation));
+  Comparison comparison(fmt::format("pointwise with {}", value), random.seed());
+  int non_finite = 0;
+  for (int c = 0; c < oc; ++c) {
+    for (int p = 0; p < pixels; ++p) {
+      const std::size_t i = want.y.index(0, c, 0, p);
+      non_finite += std::isfinite(want.y.v[i]) ? 0 : 1;
+      // GELU of −∞ is "about 0": scale · (−clamp · 1e-8) + shift.
+      const bool infinite_sum = !std::isfinite(want.sum.v[i]);
+      comparison.add(0, c, 0, p, want.y.v[i], placed(table, call.placement, call.dst, c, p),
+                     infinite_sum ? 2e-6 : limit_of(want, i, ic, false));
+    }
+  }
+  EXPECT_GT(non_finite, 0);
+  EXPECT_TRUE(comparison.result());
+  EXPECT_TRUE(padding_intact(table, call.placement, call.dst, oc, bad_pixel));
+}
+
+}  // namespace
+
+KernelTests pointwise_tests(const KernelTable& table) {
+  KernelTests tests;
+  const auto add = [&](const std::string& shape, std::function<void(const KernelTable&)> body) {
+    tests.push_back({"pointwise", shape, std::move(body)});
+  };
+  const auto accuracy = [&](int ic, int oc, int pixels) {
+    add(fmt::format("ic{}_oc{}_px{}", ic, oc, pixels),
+        [=](const KernelTable& t) { check_accuracy(t, ic, oc, pixels); });
+  };
+  const int lanes = table.lanes, tile = table.oc_tile, px = table.pixel_tile;
+  const int ics[] = {1, lanes - 1, lanes, lanes + 1, 2 * lanes + 3, 5 * lanes, 53};
+  std::size_t next = 0;
+  for (const int oc : {1, lanes - 1, lanes, lanes + 1, tile - 1, tile, tile + 1, 2 * tile + 3,
+                       3 * tile - lanes, 97}) {
+    for (const int pixels : {1, px - 1, px, px + 1, 2 * px - 1, 2 * px + 3, 5 * px, 31}) {
+      accuracy(ics[next++ % std::size(ics)], oc, pixels);
+    }
+  }
+  accuracy(1536, tile + lanes, 2 * px + 3);  // the longest sum of the published models
+  accuracy(768, 3 * tile, 64);
+  add("any_k_block", check_k_blocks);
+  add("any_pixel_range", check_pixel_ranges);
+  add("any_tile_range", check_tile_ranges);
+  add("other_tiles_untouched", check_other_tiles_untouched);
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  for (const auto& [name, value] :
+       {std::pair{"nan", kNan}, {"inf", kInfinity}, {"minus_inf", -kInfinity}}) {
+    for (const KernelActivation activation : {kActIdentity, kActRelu, kActGelu}) {
+      add(fmt::format("{}_{}", name, activation_name(activation_of(activation))),
+          [=, value = value](const KernelTable& t) { check_non_finite(t, activation, value); });
+    }
+  }
+  return tests;
+}
+
+}  // namespace convmixer::test

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole models on every variant: their logits (engine_models.cpp), what may not change them
+// (engine_sessions.cpp), and here, what a plan says and refuses.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <limits>
+
+#include "kernels/onednn.h"
+#include "kernels/registry.h"
+#include "support/error.h"
+#include "tests/engine_tests.h"
+#include "tests/register_test.h"
+
+namespace convmixer {
+namespace test {
+
+std::shared_ptr<const Plan> plan_for(const EngineVariant& variant, const Graph& graph) {
+  std::shared_ptr<const Plan> plan =
+      make_plan(graph, Images::kMean, Images::kStd, variant.options());
+  EXPECT_EQ(plan->implementation(), variant.name);
+  return plan;
+}
+
+template <typename T>
+Run run(std::shared_ptr<const Plan> plan, int threads, int chunk_size, const T* src, int n) {
+  const auto images = static_cast<std::size_t>(n);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  Run r{std::vector<float>(images * static_cast<std::size_t>(plan->geometry.num_classes), nan),
+        std::vector<float>(images * static_cast<std::size_t>(plan->geometry.dim), nan)};
+  Session session(std::move(plan), threads, chunk_size);
+  session.run(src, images, r.logits.data(), r.features.data());
+  return r;
+}
+template Run run(std::shared_ptr<const Plan>, int, int, const float*, int);
+template Run run(std::shared_ptr<const Plan>, int, int, const std::uint8_t*, int);
+
+testing::AssertionResult same_runs(const Run& want, const Run& got) {
+  const testing::AssertionResult logits =
+      same_bits(want.logits.data(), got.logits.data(), want.logits.size());
+  if (!logits) return testing::AssertionFailure() << "logits: " << logits.message();
+  const testing::AssertionResult features =
+      same_bits(want.features.data(), got.features.data(), want.features.size());
+  if (!features) return testing::AssertionFailure() << "features: " << features.message();
+  return testing::AssertionSuccess();
+}
+
+namespace {
+
+constexpr ModelShape kSmall{20, 2, 3, 4, 16, 20};
+
+Graph small_graph() {
+  Random random(3);
+  return random_graph(kSmall, random);
+}
+
+// The error that make_plan ends with.
+Error plan_error(const PlanOptions& options, const Graph& graph = small_graph()) {
+  try {
+    make_plan(graph, Images::kMean, Images::kStd, options);
+  } catch (const Error& e) {
+    return e;
+  }
+  ADD_FAILURE() << "expected an Error";
+  return Error(Code::kOk, "");
+}
+
+void expect_contains(const std::string& text, const std::string& part) {
+  EXPECT_NE(text.find(part), std::string::npos) << "\"" << part << "\" is not in:\n" << text;
+}
+
+class IsaLimit {
+ public:
+  explicit IsaLimit(const char* value) { ::setenv("CONVMIXER_ISA", value, 1); }
+  ~IsaLimit() { ::unsetenv("CONVMIXER_ISA"); }
+};
+
+PlanOptions automatic() {
+  PlanOptions options;
+  options.onednn = OneDnn::kOff;
+  return options;
+}
+
+TEST(Plan, AnUnknownIsaIsRefusedWithTheValidNames) {
+  PlanOptions options;
+  options.isa = "sse9";
+  const Error error = plan_error(options);
+  EXPECT_EQ(error.code(), Code::kInvalidArgument);
+  expect_contains(error.what(), "sse9");
+  for (const Variant& v : variants()) expect_contains(error.what(), v.name);
+}
+
+TEST(Plan, AnIsaThatCannotRunHereIsRefusedWithTheReason) {
+  bool found = false;
+  for (const Variant& v : variants()) {
+    if (v.table != nullptr) continue;
+    found = true;
+    PlanOptions options;
+    options.isa = v.name;
+    const Error error = plan_error(options);
+    EXPECT_EQ(error.code(), Code::kUnsupported);
+    expect_contains(error.what(), v.refusal);
+    for (const KernelTable* table : available_tables()) expect_contains(error.what(), table->name);
+  }
+  if (!found) GTEST_SKIP() << "this CPU runs every variant";
+}
+
+TEST(Plan, OneDnnIsUsedOrRefused) {
+  PlanOptions options;
+  options.onednn = OneDnn::kOn;
+  if (onednn::version().empty()) {
+    EXPECT_EQ(plan_error(options).code(), Code::kUnsupported);
+    return;
+  }
+  EXPECT_EQ(make_plan(small_graph(), Images::kMean, Images::kStd, options)->implementation(),
+            "onednn");
+  options.isa = "portable";  // oneDNN makes its own choice
+  EXPECT_EQ(plan_error(options).code(), Code::kInvalidArgument);
+}
+
+TEST(Plan, TheAutomaticChoiceIsTheBestAvailable) {
+  const auto plan = make_plan(small_graph(), Images::kMean, Images::kStd, automatic());
+  EXPECT_EQ(plan->implementation(), available_tables().front()->name);
+}
+
+TEST(Plan, TheEnvironmentLimitsTheAutomaticChoice) {
+  for (const Variant& limit : variants()) {
+    SCOPED_TRACE(limit.name);
+    const IsaLimit environment(limit.name.c_str());
+    std::string expected;  // the best one from the limit on
+    bool below = false;
+    for (const Variant& v : variants()) {
+      below = below || v.name == limit.name;
+      if (below && v.table != nullptr && expected.empty()) expected = v.name;
+    }
+    const auto plan = make_plan(small_graph(), Images::kMean, Images::kStd, automatic());
+    EXPECT_EQ(plan->implementation(), expected);
+    for (const KernelTable* table : available_tables()) {  // but not the caller's own
+      PlanOptions options = automatic();
+      options.isa = table->name;
+      EXPECT_EQ(make_plan(small_graph(), Images::kMean, Images::kStd, options)->implementation(),
+                table->name);
+    }
+  }
+  const IsaLimit environment("");  // counts as unset
+  EXPECT_EQ(make_plan(small_graph(), Images::kMean, Images::kStd, automatic())->implementation(),
+            available_tables().front()->name);
+}
+
+TEST(Plan, AnUnknownNameInTheEnvironmentIsRefused) {
+  const IsaLimit environment("sse9");
+  const Error error = plan_error(automatic());
+  EXPECT_EQ(error.code(), Code::kInvalidArgument);
+  expect_contains(error.what(), "CONVMIXER_ISA");
+  for (const Variant& v : variants()) expect_contains(error.what(), v.name);
+}
+
+TEST(Plan, AnImageSmallerThanAPatchIsRefused) {
+  Graph graph = small_graph();
+  graph.h = kSmall.patch_size - 1;
+  EXPECT_EQ(plan_error(automatic(), graph).code(), Code::kInvalidArgument);
+}
+
+TEST(Plan, TheDescriptionNamesLayersAndRefusals) {
+  for (const EngineVariant& variant : engine_variants()) {
+    if (!variant.refusal.empty()) continue;
+    SCOPED_TRACE(variant.name);
+    const std::string text = describe_plan(*plan_for(variant, small_graph()));
+    EXPECT_EQ(text.back(), '\n');
+    for (const char* part : {"stem", "blocks.0.depthwise", "blocks.1.pointwise", "head"}) {
+      expect_contains(text, part);
+    }
+    expect_contains(text, variant.name);
+    EXPECT_EQ(text.find("NaN"), std::string::npos) << text;
+    // The reason for every candidate that comes before it.
+    for (const char* name : {"avx512", "avx2", "onednn", "portable"}) {
+      if (name == variant.name) break;
+      expect_contains(text, std::string(name) + ": ");
+    }
+  }
+}
+
+}  // namespace
+}  // namespace test
+}  // namespace convmixer
+
+int main(int argc, char** argv) {
+  using namespace convmixer::test;
+  ::unsetenv("CONVMIXER_ISA");
+  testing::InitGoogleTest(&argc, argv);
+  for (const EngineVariant& variant : engine_variants()) {
+    if (!variant.refusal.empty()) {
+      register_test("model/" + variant.name, "runs_here", variant.name + ": " + variant.refusal,
+                    [] {});
+      continue;
+    }
+    add_model_tests(variant);
+    add_session_tests(variant);
+  }
+  return RUN_ALL_TESTS();
+}

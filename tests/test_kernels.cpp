@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every kernel of every variant against the oracle, in one process, which fails if a variant that
+// this CPU has was never run.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "kernels/registry.h"
+#include "tests/kernel_tests.h"
+#include "tests/register_test.h"
+
+namespace convmixer {
+
+// isa_wide.cpp: the kernel texts in the shape of avx512, on any CPU.
+namespace wide {
+extern const KernelTable kTable;
+}
+
+namespace test {
+namespace {
+
+std::set<std::string>& variants_run() {
+  static std::set<std::string> names;
+  return names;
+}
+
+void add_all(const std::string& variant, const KernelTable& table) {
+  for (const KernelTests& tests :
+       {pointwise_tests(table), depthwise_tests(table), patch_tests(table), activation_tests()}) {
+    for (const KernelTest& test : tests) {
+      register_test(test.op + "/" + variant, test.shape, "", [&table, variant, body = test.body] {
+        ASSERT_EQ(variant, table.name);
+        variants_run().insert(variant);
+        body(table);
+      });
+    }
+  }
+}
+
+// Fails a run of the whole suite in which a variant had no test.
+class EveryVariantRan : public testing::Environment {
+  void TearDown() override {
+    if (testing::GTEST_FLAG(filter) != "*" || testing::GTEST_FLAG(list_tests)) return;
+    for (const KernelTable* table : available_tables()) {
+      EXPECT_EQ(variants_run().count(table->name), 1u) << table->name << " was never run";
+    }
+  }
+};
+
+}  // namespace
+}  // namespace test
+}  // namespace convmixer
+
+int main(int argc, char** argv) {
+  using namespace convmixer;
+  testing::InitGoogleTest(&argc, argv);
+  for (const Variant& v : variants()) {
+    const std::string refusal = v.table == nullptr ? v.name + ": " + v.refusal : "";
+    test::register_test("variant/" + v.name, "runs_here", refusal,
+                        [v] { EXPECT_EQ(v.name, v.table->name); });
+    if (v.table != nullptr) test::add_all(v.name, *v.table);
+  }
+  test::add_all("wide", wide::kTable);
+  testing::AddGlobalTestEnvironment(new test::EveryVariantRan);
+  return RUN_ALL_TESTS();
+}

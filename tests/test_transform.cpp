@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <limits>
+
+#include "images/transform.h"
+#include "images_data.h"
+#include "support/error.h"
+
+namespace convmixer::test {
+namespace {
+
+RgbView view(const RgbImage& image) {
+  return {image.pixels.data(), image.width, image.height,
+          static_cast<std::size_t>(image.width) * 3};
+}
+
+class Fixture : public testing::TestWithParam<const char*> {};
+
+TEST_P(Fixture, EqualsPillowByteForByte) {
+  const RgbImage image = decode(read_bytes(image_path(GetParam())));
+  const RgbImage want = decode(read_bytes(image_path(std::string(GetParam()) + ".expected.png")));
+  ASSERT_EQ(want.width, 224);
+  ASSERT_EQ(want.height, 224);
+  constexpr std::size_t kGuard = 64, kBytes = std::size_t{224} * 224 * 3;
+  Bytes got(kBytes + 2 * kGuard, 0xA5);
+  transform_image(view(image), {}, got.data() + kGuard);
+  std::size_t different = 0;
+  for (std::size_t i = 0; i < kBytes; ++i) different += got[kGuard + i] != want.pixels[i];
+  EXPECT_EQ(different, 0u);
+  const auto untouched = [](std::uint8_t b) { return b == 0xA5; };
+  EXPECT_TRUE(std::all_of(got.begin(), got.begin() + kGuard, untouched));
+  EXPECT_TRUE(std::all_of(got.end() - kGuard, got.end(), untouched));
+}
+
+std::string test_name(const testing::TestParamInfo<const char*>& image) {
+  std::string name = image.param;
+  std::replace(name.begin(), name.end(), '.', '_');
+  return name;
+}
+INSTANTIATE_TEST_SUITE_P(Images, Fixture, testing::ValuesIn(kImages), test_name);
+
+RgbImage ramp(int width, int height) {
+  RgbImage image{width, height, {}};
+  for (int i = 0; i < width * height * 3; ++i) {
+    image.pixels.push_back(static_cast<std::uint8_t>(i * 37 % 251));
+  }
+  return image;
+}
+
+Bytes transformed(const RgbImage& image, int height, int width, double crop_pct) {
+  TransformOptions options;
+  options.height = height;
+  options.width = width;
+  options.crop_pct = crop_pct;
+  Bytes out(static_cast<std::size_t>(height) * static_cast<std::size_t>(width) * 3);
+  transform_image(view(image), options, out.data());
+  return out;
+}
+
+TEST(Transform, SameSizeIsACopy) {
+  const RgbImage image = ramp(32, 32);
+  EXPECT_EQ(transformed(image, 32, 32, 1.0), image.pixels);
+}
+
+TEST(Transform, CropBeginsInTheMiddleWithTiesToEven) {
+  // 35 × 32, crop 32: (35 − 32) / 2 = 1.5 → column 2. 37 wide: 2.5 → column 2.
+  for (const int width : {35, 37}) {
+    const RgbImage image = ramp(width, 32);
+    const Bytes got = transformed(image, 32, 32, 1.0);
+    for (std::size_t y = 0; y < 32; ++y) {
+      EXPECT_TRUE(std::equal(
+          got.begin() + static_cast<std::ptrdiff_t>(y * 96),
+          got.begin() + static_cast<std::ptrdiff_t>(y * 96 + 96),
+          image.pixels.begin() +
+              static_cast<std::ptrdiff_t>((y * static_cast<std::size_t>(width) + 2) * 3)))
+          << "width " << width << " row " << y;
+    }
+  }
+}
+
+TEST(Transform, ConstantImagesStayConstant) {
+  for (const auto& [w, h] : {std::pair{1, 1}, {3, 500}, {640, 2}, {100, 101}}) {
+    RgbImage image{w, h, Bytes(static_cast<std::size_t>(w) * static_cast<std::size_t>(h) * 3, 77)};
+    for (const auto& [out_h, out_w] : {std::pair{24, 24}, {7, 30}, {30, 7}}) {
+      const Bytes got = transformed(image, out_h, out_w, 0.9);
+      EXPECT_EQ(got, Bytes(got.size(), 77)) << w << "×" << h << " to " << out_w << "×" << out_h;
+    }
+  }
+}
+
+TEST(Transform, RowsMayHaveAStride) {
+  const RgbImage image = ramp(50, 40);
+  Bytes padded(40 * 200, 0xFF);
+  for (std::size_t y = 0; y < 40; ++y)
+    std::copy_n(image.pixels.begin() + static_cast<std::ptrdiff_t>(y * 150), 150,
+                padded.begin() + static_cast<std::ptrdiff_t>(y * 200));
+  TransformOptions options;
+  options.height = options.width = 24;
+  Bytes got(24 * 24 * 3);
+  transform_image({padded.data(), 50, 40, 200}, options, got.data());
+  EXPECT_EQ(got, transformed(image, 24, 24, 0.96));
+}
+
+TEST(Transform, RefusesWhatIsOutOfRange) {
+  const RgbImage image = ramp(4, 4);
+  Bytes out(16);
+  const auto code = [&](RgbView src, int height, int width, double crop_pct) {
+    TransformOptions options;
+    options.height = height;
+    options.width = width;
+    options.crop_pct = crop_pct;
+    try {
+      transform_image(src, options, out.data());
+    } catch (const Error& e) {
+      return e.code();
+    }
+    return Code::kOk;
+  };
+  const RgbView src = view(image);
+  for (const double pct : {0.0, -1.0, 1.5, std::numeric_limits<double>::quiet_NaN()}) {
+    EXPECT_EQ(code(src, 2, 2, pct), Code::kInvalidArgument) << pct;
+  }
+  EXPECT_EQ(code(src, 0, 2, 1), Code::kInvalidArgument);
+  EXPECT_EQ(code(src, 2, -1, 1), Code::kInvalidArgument);
+  EXPECT_EQ(code(src, 1 << 20, 2, 1), Code::kInvalidArgument);
+  EXPECT_EQ(code({nullptr, 4, 4, 12}, 2, 2, 1), Code::kInvalidArgument);
+  EXPECT_EQ(code({src.pixels, 0, 4, 12}, 2, 2, 1), Code::kInvalidArgument);
+  EXPECT_EQ(code({src.pixels, 4, 4, 11}, 2, 2, 1), Code::kInvalidArgument);
+  // One pixel high and a million wide: the long side would have 2.3e8 pixels with 224, 2e11 with
+  // these.
+  const Bytes line(3000000);
+  EXPECT_EQ(code({line.data(), 1000000, 1, 3000000}, 60000, 60000, 0.3), Code::kLimit);
+}
+
+}  // namespace
+}  // namespace convmixer::test
