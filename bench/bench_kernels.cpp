@@ -139,7 +139,7 @@ void bench_onednn(benchmark::State& state, const Preset& preset, bool depthwise)
 
 template <typename F>
 void add(const std::string& name, F f) {
-  benchmark::RegisterBenchmark(name.c_str(), f)->UseRealTime();
+  benchmark::RegisterBenchmark(name.c_str(), f);
 }
 
 void add_all() {

@@ -2,6 +2,7 @@
 // The four published models at full size on every variant. Weights come from a formula, so that
 // only the running statistics and the logits (of PyTorch in double, for two images) are stored in
 // data/presets.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -62,7 +63,7 @@ class CheckpointImage {
     convolution("stem.0", {dim, 3, p, p});
     batchnorm("stem.2", dim);
     for (int i = 0; i < preset.depth; ++i) {
-      const std::string block = "blocks." + std::to_string(i);
+      const std::string block = fmt::format("blocks.{}", i);
       convolution(block + ".0.fn.0", {dim, 1, k, k});
       batchnorm(block + ".0.fn.2", dim);
       convolution(block + ".1", {dim, dim, 1, 1});
