@@ -140,7 +140,6 @@ PointwiseParams Layers::product(const PackedPointwise& w, int first_row, int row
       static_cast<std::ptrdiff_t>(spread_stride(static_cast<std::size_t>(p.pixels * table_.lanes)));
   p.ic_blk = w.ic_blk;
   p.oc_blk = w.oc_blk;
-  p.k_block = plan_->native->k_block;
   p.weights = w.weights.data();
   p.bias = w.bias.data();
   p.scale = w.scale.data();

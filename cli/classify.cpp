@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -55,6 +57,24 @@ std::string json_of(const std::string& path, const convmixer_result& result,
   return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
+// On a terminal that does not show the results themselves, long work tells how far it is.
+class Progress {
+ public:
+  explicit Progress(std::size_t total)
+      : total_(total),
+        shown_(total > 1 && ::isatty(STDERR_FILENO) != 0 && ::isatty(STDOUT_FILENO) == 0) {}
+  ~Progress() {
+    if (shown_) std::fputs("\r\033[K", stderr);
+  }
+  void show(std::size_t done) const {
+    if (shown_) fmt::print(stderr, "\r{} of {} images", done, total_);
+  }
+
+ private:
+  std::size_t total_;
+  bool shown_;
+};
+
 // Images are given to the library in slices, so that results of a long list appear as they are
 // made.
 constexpr std::size_t kSlice = 256;
@@ -67,7 +87,9 @@ void classify(const Options& o) {
   check(convmixer_model_get_info(model.get(), &info));
   const int top = std::min(o.top, info.num_classes);
   std::size_t failed = 0;
+  const Progress progress(paths.size());
   for (std::size_t done = 0; done < paths.size(); done += kSlice) {
+    progress.show(done);
     const std::size_t count = std::min(kSlice, paths.size() - done);
     std::vector<convmixer_image> images(count);
     for (std::size_t i = 0; i < count; ++i) images[i].path = paths[done + i].c_str();
@@ -106,7 +128,7 @@ void add_classify(CLI::App& app) {
   command.add_flag("--json", o->json,
                    "A JSON object a line: file, status, error, top (index, label, probability)");
   add_model_options(command, o->model);
-  add_threads_option(command, o->model);
+  add_session_options(command, o->model);
   add_decode_options(command, o->image);
   command.footer(
       "Exit status: 0 if every image was classified, 1 if any failed (the others are printed), 2 "

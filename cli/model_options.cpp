@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+#include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
@@ -12,8 +15,13 @@ namespace {
 
 constexpr const char* kBundledModel = "cifar10_256_8.safetensors";
 
-// "224" or "224x320"; CLI11 shows the returned text as the error.
-std::string parse_size(const std::string& text, ImageSize& size) {
+// CLI11 puts the option's name in front of the sentence.
+[[noreturn]] void refuse(const std::string& name, const std::string& expected,
+                         const std::string& found) {
+  throw CLI::ValidationError(name, fmt::format("expected {}, found \"{}\"", expected, found));
+}
+
+ImageSize parse_size(const std::string& text) {  // "224" or "224x320"
   int height = 0, width = 0, used = 0;
   const char* const s = text.c_str();
   if (std::sscanf(s, "%d%n", &height, &used) == 1 && s[used] == '\0') {
@@ -21,47 +29,44 @@ std::string parse_size(const std::string& text, ImageSize& size) {
   } else if (std::sscanf(s, "%dx%d%n", &height, &width, &used) != 2 || s[used] != '\0') {
     height = 0;
   }
-  if (height < 1 || width < 1) {
-    return fmt::format("--image-size: expected a positive number or HEIGHTxWIDTH, found \"{}\"",
-                       text);
-  }
-  size = {height, width};
-  return "";
-}
-
-std::string parse_triple(const std::string& name, const std::string& text,
-                         std::array<double, 3>& values) {
-  int used = 0;
-  const int n =
-      std::sscanf(text.c_str(), "%lf,%lf,%lf%n", &values[0], &values[1], &values[2], &used);
-  if (n == 3 && text[static_cast<std::size_t>(used)] == '\0') return "";
-  return fmt::format("{}: expected three numbers as r,g,b, found \"{}\"", name, text);
+  if (height < 1 || width < 1) refuse("--image-size", "a positive number or HEIGHTxWIDTH", text);
+  return {height, width};
 }
 
 void add_triple_option(CLI::App& command, const std::string& name, const std::string& help,
                        std::optional<std::array<double, 3>>& values) {
-  command
-      .add_option_function<std::string>(
-          name,
-          [name, &values](const std::string& text) {
-            std::array<double, 3> parsed{};
-            const std::string error = parse_triple(name, text, parsed);
-            if (!error.empty()) throw CLI::ValidationError(error);
-            values = parsed;
-          },
-          help)
-      ->type_name("R,G,B");
+  const auto parse = [name, &values](const std::string& text) {
+    std::array<double, 3> v{};
+    int used = 0;
+    const int n = std::sscanf(text.c_str(), "%lf,%lf,%lf%n", &v[0], &v[1], &v[2], &used);
+    if (n != 3 || text[static_cast<std::size_t>(used)] != '\0')
+      refuse(name, "three numbers as r,g,b", text);
+    values = v;
+  };
+  command.add_option_function<std::string>(name, parse, help)->type_name("R,G,B");
+}
+
+// A whole number from 1 to `most`.
+int parse_number(const std::string& name, const std::string& text, int most,
+                 const std::string& expected) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 1 || value > most) {
+    refuse(name, expected, text);
+  }
+  return value;
 }
 
 // Accepts numbers within [least, most]; the message is a whole sentence.
 template <typename T>
-CLI::Validator in_range(const std::string& name, T least, T most, const std::string& expected) {
+CLI::Validator in_range(T least, T most, const std::string& expected) {
   return CLI::Validator(
       [=](std::string& text) {
         T value{};
         if (CLI::detail::lexical_cast(text, value) && value >= least && value <= most)
           return std::string();
-        return fmt::format("{}: expected {}, found \"{}\"", name, expected, text);
+        return fmt::format("expected {}, found \"{}\"", expected,
+                           text);  // the option's name is put in front
       },
       "", "");
 }
@@ -71,11 +76,7 @@ CLI::Validator in_range(const std::string& name, T least, T most, const std::str
 void add_image_size_option(CLI::App& command, ImageSize& size, const std::string& default_text) {
   command
       .add_option_function<std::string>(
-          "--image-size",
-          [&size](const std::string& text) {
-            const std::string error = parse_size(text, size);
-            if (!error.empty()) throw CLI::ValidationError(error);
-          },
+          "--image-size", [&size](const std::string& text) { size = parse_size(text); },
           "Pixels of the crop, one side or HEIGHTxWIDTH (default: " + default_text + ")")
       ->type_name("H[xW]");
 }
@@ -97,6 +98,10 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
       ->check(CLI::IsMember({"auto", "on", "off"}))
       ->type_name("WHEN")
       ->capture_default_str();
+  command.add_option("--precision", o.precision, "Arithmetic: fp32")
+      ->check(CLI::IsMember({"fp32"}))
+      ->type_name("NAME")
+      ->capture_default_str();
   command.add_option("--activation", o.activation, "gelu or relu (default: the file's)")
       ->check(CLI::IsMember({"gelu", "relu"}))
       ->type_name("NAME");
@@ -109,18 +114,31 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
   command
       .add_option("--crop-pct", o.crop_pct,
                   "Crop size / resized size (default: the file's, else 0.96)")
-      ->check(in_range("--crop-pct", 1e-9, 1.0, "a number above 0 and at most 1"))
+      ->check(in_range(1e-9, 1.0, "a number above 0 and at most 1"))
       ->type_name("NUMBER");
   command.add_option("--bn-eps", o.bn_eps, "Epsilon of BatchNorm (default: the file's, else 1e-5)")
-      ->check(in_range("--bn-eps", 1e-300, 1e300, "a positive number"))
+      ->check(in_range(1e-300, 1e300, "a positive number"))
       ->type_name("NUMBER");
 }
 
-void add_threads_option(CLI::App& command, ModelOptions& o) {
+void add_session_options(CLI::App& command, ModelOptions& o) {
   command
-      .add_option("--threads", o.threads,
-                  "Threads, 1 to 1024 (default: the CPUs this process may use)")
-      ->check(in_range("--threads", 1, 1024, "a number from 1 to 1024"))
+      .add_option_function<std::string>(
+          "--threads",
+          [&o](const std::string& text) {
+            o.threads = text == "auto" ? 0
+                                       : parse_number("--threads", text, 1024,
+                                                      "auto or a number from 1 to 1024");
+          },
+          "Threads, 1 to 1024, or auto: the CPUs this process may use (default: auto)")
+      ->type_name("N|auto");
+  command
+      .add_option_function<std::string>(
+          "--batch",
+          [&o](const std::string& text) {
+            o.batch = parse_number("--batch", text, 1 << 20, "a number from 1 to 1048576");
+          },
+          "Images worked on at once, which bounds the memory (default: by the cache sizes)")
       ->type_name("N");
 }
 
@@ -131,7 +149,7 @@ void add_decode_options(CLI::App& command, convmixer_image_options& options) {
   command
       .add_option("--max-pixels", options.max_pixels,
                   "Refuse images of more pixels (default: 178956970)")
-      ->check(in_range<std::uint64_t>("--max-pixels", 1, UINT64_MAX, "a positive number"))
+      ->check(in_range<std::uint64_t>(1, UINT64_MAX, "a positive number"))
       ->type_name("N");
 }
 
@@ -174,6 +192,7 @@ Model open_model(const ModelOptions& o) {
 Session make_session(const Model& model, const ModelOptions& o) {
   convmixer_session_options options = CONVMIXER_SESSION_OPTIONS_INIT;
   options.threads = o.threads;
+  options.chunk_size = o.batch;
   convmixer_session* session = nullptr;
   check(convmixer_session_create(model.get(), &options, &session));
   return Session(session);

@@ -21,12 +21,14 @@ struct ModelOptions {
   ImageSize image_size;
   std::optional<std::array<double, 3>> mean, std;
   double crop_pct = 0, bn_eps = 0;
-  int threads = 0;
+  int threads = 0, batch = 0;  // 0: by the library
+  std::string precision = "fp32";
 };
 
-// --model, --isa, --onednn, --activation, --image-size, --mean, --std, --crop-pct, --bn-eps
+// --model, --isa, --onednn, --precision, --activation, --image-size, --mean, --std, --crop-pct,
+// --bn-eps
 void add_model_options(CLI::App& command, ModelOptions& options);
-void add_threads_option(CLI::App& command, ModelOptions& options);
+void add_session_options(CLI::App& command, ModelOptions& options);  // --threads, --batch
 void add_image_size_option(CLI::App& command, ImageSize& size, const std::string& default_text);
 
 Model open_model(const ModelOptions& options);

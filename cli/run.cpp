@@ -67,7 +67,7 @@ void add_run(CLI::App& app) {
   command.add_option("--features", o->features, "Receives the pooled features, float32 (n, dim)")
       ->type_name("FILE.npy");
   add_model_options(command, o->model);
-  add_threads_option(command, o->model);
+  add_session_options(command, o->model);
   command.footer(
       "Example: convmixer run --model model.safetensors --input x.npy --output logits.npy");
   command.callback([o] { run(*o); });

@@ -190,7 +190,6 @@ struct Session::Impl {
     p.pixels = pixels;
     p.ic_blk = w.ic_blk;
     p.oc_blk = w.oc_blk;
-    p.k_block = plan->native->k_block;
     p.weights = w.weights.data();
     p.bias = w.bias.data();
     p.scale = w.scale.data();

@@ -8,7 +8,6 @@
 
 #include "engine/layout.h"
 #include "engine/passes.h"
-#include "kernels/cpu.h"
 #include "kernels/registry.h"
 #include "support/error.h"
 
@@ -81,15 +80,6 @@ void check(const PlanOptions& options, const std::vector<Candidate>& list) {
 
 // ---- Packing ----
 
-// The largest number of input blocks whose weights of one tile fill the L1 cache, evened out over
-// the blocks of the sum: 512 channels with AVX2 and 32 KiB, 384 with AVX-512 and 48 KiB.
-int choose_k_block(const KernelTable& table, int ic_blk) {
-  const std::size_t bytes_a_block =
-      sizeof(float) * static_cast<std::size_t>(table.lanes * table.oc_tile);
-  const int most = std::max(1, static_cast<int>(cache_sizes().l1d / bytes_a_block));
-  return ceil_div(ic_blk, ceil_div(ic_blk, most));
-}
-
 const Node& only(const std::vector<Node>& nodes, std::size_t i, Op op) {
   if (i >= nodes.size() || nodes[i].op != op)
     throw Error(Code::kInternal, "unexpected graph after passes");
@@ -143,7 +133,6 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const KernelTable& t
   note_non_finite(*parts.head, plan);
   native->head = pack_pointwise(*parts.head, table);
   plan.weight_bytes += native->head.bytes();
-  native->k_block = choose_k_block(table, ceil_div(plan.geometry.dim, table.lanes));
   return native;
 }
 

@@ -42,7 +42,6 @@ struct NativePlan {
   PackedPointwise patch_embed, patch_embed_raw;  // normalised floats; raw bytes
   std::vector<NativeBlock> blocks;
   PackedPointwise head;
-  int k_block = 0;  // input channel blocks summed at a time, by the size of the L1 cache
 };
 
 // What runs a layer, and why the candidates before it do not.

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Prints the coefficients in gelu.inl.h. Needs numpy and scipy; nothing of the build does.
+"""Prints the coefficients in activation.inl.h. Needs numpy and scipy; nothing of the build does.
 
 gelu(x) = x · Φ(x) and Φ(x) = 1/2 + x · P(s) with s = 2x²/c² − 1 in [−1, 1] for |x| ≤ c, since
 (Φ(x) − 1/2) / x is even. A polynomial in s keeps its digits in single precision; the same one in x²

@@ -22,15 +22,17 @@ namespace convmixer {
 
 enum KernelActivation { kActIdentity = 0, kActRelu = 1, kActGelu = 2, kActCount = 3 };
 
+constexpr int kSumChannels = 256;
+
 // dst[o][p] = scale[o] · act(bias[o] + Σ_i weights[o][i] · panel[i][p]) + shift[o]
-// The sum runs over i in ascending order, one multiply-add each, whatever the tiling: a pixel's
-// bits do not depend on `pixels`, its place in the panel, k_block or the range of tiles.
+// Sums of kSumChannels channels, one multiply-add each in ascending order, are added one after the
+// other, whatever the tiling: a pixel's bits do not depend on `pixels`, its place in the panel or
+// the range of tiles.
 struct PointwiseParams {
   const float* panel;
   ptrdiff_t panel_block_stride;
   int pixels;  // ≥ 1
   int ic_blk, oc_blk;
-  int k_block;           // input blocks summed before moving to the next tile; 1 … ic_blk
   const float* weights;  // [oc tile][ic_blk · lanes][kOcTile], see KernelTable::oc_tile
   const float* bias;     // [oc tile][kOcTile], and so are
   const float* scale;

@@ -3,9 +3,10 @@
 //
 // A register tile holds N pixels × 2 vectors of output channels. For each input channel it loads
 // two weight vectors and broadcasts N panel values: 2N multiply-adds for N + 2 loads. Loops, inside
-// out: the input channels of a k-block (its weights, k_block·lanes·kOcTile floats, stay in L1), the
-// pixels of the panel (a k-block of them stays in L2), the tiles of output channels, the k-blocks.
-// Between k-blocks the sums wait in dst.
+// out: kSumChannels input channels (their weights for one tile stay in L1), the pixels of the panel
+// (that part of them stays in L2), the tiles of output channels, the rest of the input channels.
+// Between those, the sums wait in dst. Each part is summed from zero before it is added: rounding
+// errors grow with the length of a chain.
 #pragma once
 
 namespace convmixer::CONVMIXER_ISA {
@@ -13,35 +14,36 @@ namespace {
 
 constexpr int kOcVecs = 2;
 constexpr int kOcTile = kOcVecs * kLanes;
+constexpr int kSumBlocks = kSumChannels / kLanes;
 
 // Where a tile's sums come from and go to.
 struct TileDst {
   float* dst;  // pixel offsets are relative to it; first block of the tile
   const int32_t* offset;
   ptrdiff_t block_stride;
-  const float* bias;  // non-null: the sums start from it; null: from dst
-  bool second;        // false where the tile's second block lies beyond the last channel
+  const float* bias;
+  bool first;   // the sums are added to the bias; else to what dst holds
+  bool second;  // false where the tile's second block lies beyond the last channel
 };
+
+// Adds block V of a tile's sums to the bias or to what dst holds.
+template <int V, int N>
+inline void add_sums(const Vec (&sum)[N][kOcVecs], const TileDst& to) {
+  float* const dst = to.dst + V * to.block_stride;
+  const Vec bias = load(to.bias + V * kLanes);
+#pragma GCC unroll 16
+  for (int p = 0; p < N; ++p) {
+    float* const at = dst + to.offset[p];
+    store(at, add(to.first ? bias : load(at), sum[p][V]));
+  }
+}
 
 template <int N>
 void pointwise_tile(const float* panel, ptrdiff_t panel_block_stride, const float* weights,
                     int k_blocks, const TileDst& to) {
   Vec sum[N][kOcVecs];
-  float* const dst1 = to.dst + (to.second ? to.block_stride : 0);
-  if (to.bias != nullptr) {
-    const Vec b0 = load(to.bias), b1 = load(to.bias + kLanes);
 #pragma GCC unroll 16
-    for (int p = 0; p < N; ++p) {
-      sum[p][0] = b0;
-      sum[p][1] = b1;
-    }
-  } else {
-#pragma GCC unroll 16
-    for (int p = 0; p < N; ++p) {
-      sum[p][0] = load(to.dst + to.offset[p]);
-      sum[p][1] = load(dst1 + to.offset[p]);
-    }
-  }
+  for (int p = 0; p < N; ++p) sum[p][0] = sum[p][1] = set1(0.0f);
   for (int b = 0; b < k_blocks; ++b, panel += panel_block_stride) {
 #pragma GCC unroll 4
     for (int i = 0; i < kLanes; ++i, weights += kOcTile) {
@@ -54,12 +56,8 @@ void pointwise_tile(const float* panel, ptrdiff_t panel_block_stride, const floa
       }
     }
   }
-  // The second block first: where there is none, both go to the same place and the first one wins.
-#pragma GCC unroll 16
-  for (int p = 0; p < N; ++p) {
-    store(dst1 + to.offset[p], sum[p][1]);
-    store(to.dst + to.offset[p], sum[p][0]);
-  }
+  add_sums<0>(sum, to);
+  if (to.second) add_sums<1>(sum, to);
 }
 
 using PointwiseTile = void (*)(const float*, ptrdiff_t, const float*, int, const TileDst&);
@@ -91,14 +89,16 @@ void pointwise(const PointwiseParams* params) {
   // smaller tile, while a small rest would leave the ports idle.
   const int tiles = (p.pixels + kPixelTile - 1) / kPixelTile;
   const int size = p.pixels / tiles, larger = p.pixels % tiles;
-  for (int k = 0; k < p.ic_blk; k += p.k_block) {
-    const int k_blocks = p.k_block < p.ic_blk - k ? p.k_block : p.ic_blk - k;
+  for (int k = 0; k < p.ic_blk; k += kSumBlocks) {
+    const int k_blocks = kSumBlocks < p.ic_blk - k ? kSumBlocks : p.ic_blk - k;
     for (int t = p.tile_begin; t < p.tile_end; ++t) {
       const float* const weights =
           p.weights + (static_cast<ptrdiff_t>(t) * p.ic_blk + k) * kLanes * kOcTile;
-      TileDst to{p.dst + static_cast<ptrdiff_t>(t) * kOcVecs * p.dst_block_stride, p.dst_offset,
+      TileDst to{p.dst + static_cast<ptrdiff_t>(t) * kOcVecs * p.dst_block_stride,
+                 p.dst_offset,
                  p.dst_block_stride,
-                 k == 0 ? p.bias + static_cast<ptrdiff_t>(t) * kOcTile : nullptr,
+                 p.bias + static_cast<ptrdiff_t>(t) * kOcTile,
+                 k == 0,
                  t * kOcVecs + 1 < p.oc_blk};
       const float* panel = p.panel + k * p.panel_block_stride;
       for (int i = 0; i < tiles; ++i) {

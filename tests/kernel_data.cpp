@@ -193,7 +193,6 @@ PointwiseCall::PointwiseCall(const KernelTable& table, const Layer& layer,
   params.pixels = pixels;
   params.ic_blk = ceil_div(layer.ic, table.lanes);
   params.oc_blk = ceil_div(layer.oc, table.lanes);
-  params.k_block = params.ic_blk;
   params.weights = weights.data();
   params.bias = bias.data();
   params.scale = scale.data();

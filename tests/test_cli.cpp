@@ -216,8 +216,14 @@ TEST_F(Cli, RefusesWrongUsage) {
   expect_error(2, {"--no-such-flag"});
   for (const char* threads : {"0", "-1", "1025", "two"}) {
     run({"classify", "--threads", threads, image});
-    expect_error(2, {"--threads", "1 to 1024", threads});
+    expect_error(2, {"--threads", "from 1 to 1024", threads});
   }
+  run({"classify", "--threads", "auto", "--batch", "2", "--precision", "fp32", image});
+  EXPECT_EQ(code, 0) << err;
+  run({"classify", "--batch", "0", image});
+  expect_error(2, {"--batch", "found \"0\""});
+  run({"classify", "--precision", "int4", image});
+  expect_error(2, {"--precision", "fp32", "int4"});
   run({"classify", "--isa", "sse9", image});
   expect_error(2, {"sse9", "portable", "avx2", "avx512"});
   run({"classify", image}, {"CONVMIXER_ISA=sse9"});
