@@ -10,18 +10,18 @@ if(NOT CONVMIXER_SANITIZE AND CMAKE_BUILD_TYPE STREQUAL "Release")
   foreach(isa ${CONVMIXER_ISAS})
     list(APPEND isa_objects $<TARGET_OBJECTS:convmixer_isa_${isa}>)
   endforeach()
-  set(libraries)
+  set(library_objects $<TARGET_OBJECTS:convmixer>)
   foreach(folder support kernels engine models images capi)
-    list(APPEND libraries $<TARGET_FILE:convmixer_${folder}>)
+    list(APPEND library_objects $<TARGET_OBJECTS:convmixer_${folder}>)
   endforeach()
-  list(JOIN isa_objects "," isa_objects)
-  list(JOIN libraries "," libraries)
-  add_test(NAME symbols COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM} -DISA_OBJECTS=${isa_objects}
-           -DLIBRARIES=${libraries} -DSHARED=$<TARGET_FILE:convmixer>
+  add_test(NAME symbols COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM} "-DISA_OBJECTS=$<JOIN:${isa_objects},$<COMMA>>"
+           "-DLIBRARY_OBJECTS=$<JOIN:${library_objects},$<COMMA>>" -DSHARED=$<TARGET_FILE:convmixer>
            -DABI=${PROJECT_SOURCE_DIR}/cmake/convmixer.abi -P ${PROJECT_SOURCE_DIR}/cmake/check_symbols.cmake)
-  if(CONVMIXER_CLI)
-    add_test(NAME install COMMAND ${CMAKE_COMMAND} -DBUILD=${PROJECT_BINARY_DIR} -DSOURCE=${PROJECT_SOURCE_DIR}
-             -DGENERATOR=${CMAKE_GENERATOR} -DC_COMPILER=${CMAKE_C_COMPILER}
-             -DLIBDIR=${CMAKE_INSTALL_LIBDIR} -P ${PROJECT_SOURCE_DIR}/tests/install/check_install.cmake)
-  endif()
+endif()
+
+if(CONVMIXER_CLI AND NOT CONVMIXER_SANITIZE)
+  add_test(NAME install COMMAND ${CMAKE_COMMAND} -DBUILD=${PROJECT_BINARY_DIR} -DSOURCE=${PROJECT_SOURCE_DIR}
+           -DGENERATOR=${CMAKE_GENERATOR} -DC_COMPILER=${CMAKE_C_COMPILER} -DBINDIR=${CMAKE_INSTALL_BINDIR}
+           -DLIBDIR=${CMAKE_INSTALL_LIBDIR} -DDATADIR=${CMAKE_INSTALL_DATADIR}
+           -P ${PROJECT_SOURCE_DIR}/tests/install/check_install.cmake)
 endif()

@@ -6,6 +6,7 @@ install(TARGETS convmixer EXPORT convmixer-targets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES include/convmixer.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES LICENSE NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 if(TARGET convmixer_command)
   install(TARGETS convmixer_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
@@ -21,5 +22,6 @@ install(FILES ${PROJECT_BINARY_DIR}/convmixer-config.cmake ${PROJECT_BINARY_DIR}
 
 # From lib/pkgconfig (or lib/ARCH/pkgconfig) back to the prefix.
 file(RELATIVE_PATH CONVMIXER_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+string(REGEX REPLACE "/$" "" CONVMIXER_PC_PREFIX ${CONVMIXER_PC_PREFIX})
 configure_file(cmake/convmixer.pc.in ${PROJECT_BINARY_DIR}/convmixer.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/convmixer.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -20,38 +20,52 @@ done < "$list"
 if ! command -v dpkg-query > /dev/null || ! command -v apt-get > /dev/null; then
   {
     echo "setup: this is not a Debian or Ubuntu system, so nothing is installed. Needed, by their names there:"
-    sed 's/^/  /' "$list" | grep -v '^  #'
+    grep -v '^#' "$list" | sed 's/^/  /'
     echo "Install their like, then run the command again with CONVMIXER_SKIP_SETUP=1 in the environment."
   } >&2
   exit 1
 fi
 
-is_installed() {
-  [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2> /dev/null)" = installed ]
-}
+# dpkg-query fails where it does not know one of them, and tells about the others.
+installed="$(dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' \
+  "${required[@]}" "${optional[@]}" 2> /dev/null || true)"
+is_missing() { ! grep -qxF "installed $1" <<< "$installed"; }
 
-missing=() wanted=()
-for package in "${required[@]}"; do is_installed "$package" || missing+=("$package"); done
-for package in "${optional[@]}"; do is_installed "$package" || wanted+=("$package"); done
-[ $((${#missing[@]} + ${#wanted[@]})) -gt 0 ] || exit 0
+missing=() extra=()
+for package in "${required[@]}"; do if is_missing "$package"; then missing+=("$package"); fi; done
+for package in "${optional[@]}"; do if is_missing "$package"; then extra+=("$package"); fi; done
+[ $((${#missing[@]} + ${#extra[@]})) -gt 0 ] || exit 0
 
 as_root=()
 if [ "$(id -u)" != 0 ]; then
-  if ! command -v sudo > /dev/null; then
-    [ ${#missing[@]} -gt 0 ] || exit 0
+  if command -v sudo > /dev/null; then
+    as_root=(sudo)
+  elif [ ${#missing[@]} -gt 0 ]; then
     echo "setup: needs root or sudo to install: ${missing[*]}" >&2
     exit 1
+  else
+    echo "setup: going on without ${extra[*]} (optional), which only root or sudo could install"
+    exit 0
   fi
-  as_root=(sudo)
 fi
 
-install_packages() {
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
-}
+apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get "$@"; }
+install_packages() { apt install -y --no-install-recommends "$@"; }
+is_known() { apt-get install --simulate --no-install-recommends "$1" > /dev/null 2>&1; }
 
-echo "setup: installing ${missing[*]} ${wanted[*]}"
-"${as_root[@]}" apt-get update
-[ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
-for package in "${wanted[@]}"; do
-  install_packages "$package" || echo "setup: $package could not be installed; the build goes on without it"
+# A machine with all that is required and without something optional is not made to fetch lists at every `make`.
+if [ ${#missing[@]} -gt 0 ] || ! compgen -G '/var/lib/apt/lists/*_Packages*' > /dev/null; then
+  echo "setup: fetching the lists of packages"
+  apt update || echo "setup: that failed; trying with the lists that are here" >&2
+fi
+if [ ${#missing[@]} -gt 0 ]; then
+  echo "setup: installing ${missing[*]}"
+  install_packages "${missing[@]}"
+fi
+for package in "${extra[@]}"; do
+  if is_known "$package"; then
+    echo "setup: installing $package (optional)"
+    install_packages "$package" && continue
+  fi
+  echo "setup: going on without $package (optional), which could not be installed"
 done

@@ -3,7 +3,8 @@
 // std.
 //
 // Layout. Channels come in blocks of `lanes` floats (one vector); c_blk = ⌈c / lanes⌉ and the lanes
-// beyond c are zero in weights, biases, scales and shifts, hence zero in every result.
+// beyond c are zero in weights, biases, scales and shifts, hence zero in every result (or NaN, in a
+//   pixel that holds an infinity: 0 · ∞).
 // - planes: [c_blk] planes of `block_stride` floats; pixel (y, x) at (y·(w + gap) + x)·lanes, where
 //   the `gap` pixels between rows, and before the first and after the last row, are zero. gap ≥
 //   k/2, so a row's right border is the next one's left border and a depthwise kernel reads no

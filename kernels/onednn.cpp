@@ -155,7 +155,9 @@ struct Program::Impl {
 
 std::string version() {
   const dnnl_version_t* v = dnnl_version();
-  return std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
+  std::string text = std::to_string(v->major);
+  text.append(".").append(std::to_string(v->minor));
+  return text.append(".").append(std::to_string(v->patch));
 }
 
 Program::Program() : impl_(translate("oneDNN", [] { return std::make_unique<Impl>(); })) {}

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The four published models at full size on every variant. Weights come from a formula, so that
-// only the running statistics and the logits (of PyTorch in double, for two images) are stored in
+// only the running statistics and the logits that PyTorch gives for two images are stored in
 // data/presets.
+//
+// Networks with random weights amplify rounding, the more the deeper they are: with a relative
+// change of 1e-7 behind the patch embedding, a computation in double gives other logits, by the
+// `response` below, as a share of max |logit|. No fp32 computation can come closer to another than
+// a few times that (PyTorch's stored logits are 2e-6, 1.3e-3, 6e-5 and 2.5e-5 from the double
+// ones), so the limit of the whole network is 15 responses where that is more than the project's
+// 5e-6. The first blocks, which amplify little, must meet 5e-6 on every variant, against the
+// oracle.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -29,13 +37,14 @@ constexpr const char* kFirstBlocksFile = ".4_blocks.npy";
 struct Preset {
   const char* name;
   int dim, depth, kernel_size, patch_size;
-  double limit;
+  double response;
+  double limit() const { return std::max(kLimit, 15 * response); }
 };
 constexpr Preset kPresets[] = {
-    {"convmixer_256_8", 256, 8, 9, 7, kLimit},
-    {"convmixer_768_32", 768, 32, 7, 7, kLimit},  // ReLU; the others GELU
-    {"convmixer_1024_20", 1024, 20, 9, 14, kLimit},
-    {"convmixer_1536_20", 1536, 20, 9, 7, kLimit}};
+    {"convmixer_256_8", 256, 8, 9, 7, 2.6e-7},
+    {"convmixer_768_32", 768, 32, 7, 7, 3.4e-4},  // ReLU; the others GELU
+    {"convmixer_1024_20", 1024, 20, 9, 14, 6.4e-6},
+    {"convmixer_1536_20", 1536, 20, 9, 7, 4.4e-6}};
 
 std::string data(const std::string& file) {
   return std::string(CONVMIXER_TEST_DATA) + "/presets/" + file;
@@ -198,7 +207,7 @@ int main(int argc, char** argv) {
     for (const Preset& preset : kPresets) {
       const std::string suite = "preset/" + variant.name;
       register_test(suite, preset.name, variant.refusal,
-                    [=] { check(variant, preset, Model(preset), ".logits.npy", preset.limit); });
+                    [=] { check(variant, preset, Model(preset), ".logits.npy", preset.limit()); });
       register_test(suite, std::string(preset.name) + "_first_blocks", variant.refusal, [=] {
         Model model(preset);
         model.keep_blocks(kFirstBlocks);
