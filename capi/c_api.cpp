@@ -239,7 +239,7 @@ class Turn {
   std::atomic<bool>& busy_;
 };
 
-constexpr int kMaxThreads = 1024;
+constexpr int kMaxThreads = 1024, kMaxChunkSize = 4096;
 
 template <typename T>
 void run(convmixer_session* session, const T* src, std::size_t n, float* logits, float* features) {
@@ -374,10 +374,7 @@ convmixer_status convmixer_model_get_info(const convmixer_model* model,
   return guarded([&] {
     need(model, "model");
     need(info, "info");
-    const std::size_t bytes = known_bytes(info);
-    convmixer_model_info known = info_of(*model->data);
-    known.struct_size = info->struct_size;
-    std::memcpy(static_cast<void*>(info), &known, bytes);
+    write_info(info_of(*model->data), info);
   });
 }
 
@@ -411,8 +408,8 @@ convmixer_status convmixer_session_create(convmixer_model* model,
     if (known.threads < 0 || known.threads > kMaxThreads) {
       refuse(fmt::format("threads is {}, expected 0 to {}", known.threads, kMaxThreads));
     }
-    if (known.chunk_size < 0) {
-      refuse(fmt::format("chunk_size is {}, expected 0 or more", known.chunk_size));
+    if (known.chunk_size < 0 || known.chunk_size > kMaxChunkSize) {
+      refuse(fmt::format("chunk_size is {}, expected 0 to {}", known.chunk_size, kMaxChunkSize));
     }
     const int threads =
         known.threads == 0 ? std::min(default_threads(), kMaxThreads) : known.threads;
@@ -421,6 +418,18 @@ convmixer_status convmixer_session_create(convmixer_model* model,
 }
 
 void convmixer_session_destroy(convmixer_session* session) { delete session; }
+
+convmixer_status convmixer_session_get_info(const convmixer_session* session,
+                                            convmixer_session_info* info) {
+  return guarded([&] {
+    need(session, "session");
+    need(info, "info");
+    const Session& engine = session->engine;
+    write_info(
+        convmixer_session_info{0, engine.threads(), engine.chunk_size(), engine.arena_bytes()},
+        info);
+  });
+}
 
 convmixer_status convmixer_run_f32(convmixer_session* session, const float* src, size_t n,
                                    float* logits, float* features) {

@@ -70,6 +70,15 @@ struct Fields<convmixer_session_options> {
 };
 
 template <>
+struct Fields<convmixer_session_info> {
+  using T = convmixer_session_info;
+  static constexpr const char* kName = "convmixer_session_info";
+  static constexpr const char* kInit = "CONVMIXER_SESSION_INFO_INIT";
+  static constexpr std::size_t kBegin[] = {offsetof(T, threads), offsetof(T, chunk_size),
+                                           offsetof(T, memory_bytes)};
+};
+
+template <>
 struct Fields<convmixer_image_options> {
   using T = convmixer_image_options;
   static constexpr const char* kName = "convmixer_image_options";
@@ -114,6 +123,14 @@ T read_options(const T* given) {
   }
   std::memcpy(static_cast<void*>(&known), given, bytes);
   return known;
+}
+
+// The other way: fills the caller's struct as far as the caller knows it.
+template <typename T>
+void write_info(T known, T* info) {
+  const std::size_t bytes = known_bytes(info);
+  known.struct_size = info->struct_size;
+  std::memcpy(static_cast<void*>(info), &known, bytes);
 }
 
 }  // namespace convmixer

@@ -63,7 +63,8 @@ class Progress {
   explicit Progress(std::size_t total)
       : total_(total),
         shown_(total > 1 && ::isatty(STDERR_FILENO) != 0 && ::isatty(STDOUT_FILENO) == 0) {}
-  ~Progress() {
+  ~Progress() { clear(); }
+  void clear() const {
     if (shown_) std::fputs("\r\033[K", stderr);
   }
   void show(std::size_t done) const {
@@ -75,43 +76,58 @@ class Progress {
   bool shown_;
 };
 
-// Images are given to the library in slices, so that results of a long list appear as they are
-// made.
-constexpr std::size_t kSlice = 256;
+// Results of `count` images as text on stdout, errors of the human form on stderr; returns how many
+// failed.
+std::size_t report(const Options& o, const FoundImage* images, const convmixer_result* results,
+                   const convmixer_prediction* best, int top, std::size_t count) {
+  std::size_t failed = 0;
+  for (std::size_t i = 0; i < count; ++i, best += top) {
+    const bool ok = results[i].status == CONVMIXER_OK;
+    failed += ok ? 0 : 1;
+    if (o.json) {
+      print(json_of(images[i].path, results[i], best, top));
+    } else if (ok) {
+      print(line_of(images[i].path, best, top));
+    } else {
+      fmt::print(stderr, "convmixer: {}\n", results[i].error);
+    }
+  }
+  return failed;
+}
 
 void classify(const Options& o) {
-  const std::vector<std::string> paths = find_images(o.arguments);
+  const std::vector<FoundImage> found = find_images(o.arguments);
   const Model model = open_model(o.model);
   const Session session = make_session(model, o.model);
   convmixer_model_info info = CONVMIXER_MODEL_INFO_INIT;
   check(convmixer_model_get_info(model.get(), &info));
   const int top = std::min(o.top, info.num_classes);
   std::size_t failed = 0;
-  const Progress progress(paths.size());
-  for (std::size_t done = 0; done < paths.size(); done += kSlice) {
+  const Progress progress(found.size());
+  // Images are given to the library in slices, so that results of a long list appear as they are
+  // made.
+  const std::size_t slice = static_cast<std::size_t>(std::max(256, o.model.batch));
+  for (std::size_t done = 0; done < found.size(); done += slice) {
     progress.show(done);
-    const std::size_t count = std::min(kSlice, paths.size() - done);
+    const FoundImage* const some = found.data() + done;
+    const std::size_t count = std::min(slice, found.size() - done);
     std::vector<convmixer_image> images(count);
-    for (std::size_t i = 0; i < count; ++i) images[i].path = paths[done + i].c_str();
+    for (std::size_t i = 0; i < count; ++i) images[i].path = some[i].path.c_str();
     std::vector<convmixer_prediction> predictions(count * static_cast<std::size_t>(top));
     std::vector<convmixer_result> results(count);
     check(convmixer_classify(session.get(), images.data(), count, &o.image, top, predictions.data(),
                              results.data()));
     for (std::size_t i = 0; i < count; ++i) {
-      const convmixer_prediction* const best =
-          predictions.data() + i * static_cast<std::size_t>(top);
-      failed += results[i].status == CONVMIXER_OK ? 0 : 1;
-      if (o.json) {
-        print(json_of(paths[done + i], results[i], best, top));
-      } else if (results[i].status == CONVMIXER_OK) {
-        print(line_of(paths[done + i], best, top));
-      } else {
-        fmt::print(stderr, "convmixer: {}\n", results[i].error);
-      }
+      if (some[i].error.empty()) continue;
+      results[i].status = CONVMIXER_IO_ERROR;  // a folder, which the library refuses for that
+      std::snprintf(results[i].error, sizeof(results[i].error), "%s", some[i].error.c_str());
     }
+    progress.clear();
+    failed += report(o, some, results.data(), predictions.data(), top, count);
   }
-  if (failed != 0)
-    throw Failure(kFailed, fmt::format("{} of {} images failed", failed, paths.size()));
+  if (failed != 0) {
+    throw Failure(kFailed, fmt::format("{} of {} images failed", failed, found.size()));
+  }
 }
 
 }  // namespace

@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <set>
+#include <system_error>
 #include <utility>
-
-#include "cli/handles.h"
 
 namespace convmixer::cli {
 namespace {
@@ -24,47 +24,46 @@ bool has_image_extension(const fs::path& path) {
 
 using Identity = std::pair<dev_t, ino_t>;
 
-// `above` are the folders that lead here: one of them again is a loop.
-void add_folder(const fs::path& folder, std::vector<Identity>& above,
-                std::vector<std::string>& found) {
+void add_folder(const fs::path& folder, std::set<Identity>& visited,
+                std::vector<FoundImage>& found) {
   struct stat st {};
-  if (::stat(folder.c_str(), &st) != 0) return;
-  const Identity identity{st.st_dev, st.st_ino};
-  if (std::find(above.begin(), above.end(), identity) != above.end()) return;
-  above.push_back(identity);
+  if (::stat(folder.c_str(), &st) == 0 && !visited.insert({st.st_dev, st.st_ino}).second) return;
   std::vector<fs::path> entries;
   std::error_code error;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     entries.push_back(it->path());
   }
-  if (error) throw Failure(kFailed, folder.string() + ": cannot be read: " + error.message());
+  if (error) {
+    found.push_back({folder.string(), folder.string() + ": cannot be read: " + error.message()});
+    return;
+  }
   std::sort(entries.begin(), entries.end(),
             [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
   for (const fs::path& entry : entries) {
     if (fs::is_directory(entry, error)) {
-      add_folder(entry, above, found);
+      add_folder(entry, visited, found);
     } else if (has_image_extension(entry)) {
-      found.push_back(entry.native());
+      found.push_back({entry.native(), ""});
     }
   }
-  above.pop_back();
 }
 
 }  // namespace
 
-std::vector<std::string> find_images(const std::vector<std::string>& arguments) {
-  std::vector<std::string> found;
+std::vector<FoundImage> find_images(const std::vector<std::string>& arguments) {
+  std::vector<FoundImage> found;
   for (const std::string& argument : arguments) {
     std::error_code error;
     if (!fs::is_directory(argument, error)) {
-      found.push_back(argument);
+      found.push_back({argument, ""});
       continue;
     }
-    std::vector<Identity> above;
+    std::set<Identity> visited;
     const std::size_t before = found.size();
-    add_folder(argument, above, found);
+    add_folder(argument, visited, found);
     if (found.size() == before) {
-      throw Failure(kFailed, argument + ": expected .jpg, .jpeg, .png or .webp files, found none");
+      found.push_back(
+          {argument, argument + ": expected .jpg, .jpeg, .png or .webp files, found none"});
     }
   }
   return found;

@@ -6,9 +6,16 @@
 
 namespace convmixer::cli {
 
+struct FoundImage {
+  std::string path;
+  std::string error;  // a sentence where `path` is a folder that gives no image
+};
+
 // The images that the arguments name: a file is taken whatever its name; a folder gives its .jpg,
-// .jpeg, .png and .webp files (in any case), those of its folders too, sorted by path. A link that
-// leads back to a folder above it is not followed. Throws Failure where a folder cannot be read.
-std::vector<std::string> find_images(const std::vector<std::string>& arguments);
+// .jpeg, .png and .webp files (in any case), those of its folders too, sorted by path. Links to
+// folders are followed, but a folder is entered once for each argument, so that links cannot lead
+// in circles. A folder that cannot be read, or an argument without images, is an entry with an
+// error.
+std::vector<FoundImage> find_images(const std::vector<std::string>& arguments);
 
 }  // namespace convmixer::cli

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <new>
 
 #include "cli/commands.h"
 #include "cli/handles.h"
@@ -29,7 +30,8 @@ namespace {
 int run(int argc, char** argv) {
   CLI::App app{"Runs ConvMixer image classifiers on the CPU."};
   app.name("convmixer");
-  app.set_version_flag("--version", std::string("convmixer ") + convmixer_version());
+  const std::string version = std::string("convmixer ") + convmixer_version();
+  app.set_version_flag("--version", version);
   app.require_subcommand(1);
   app.footer(
       "Exit status: 0 success, 1 failure (a bad file, no memory, a full disk), 2 wrong usage.\n"
@@ -39,6 +41,9 @@ int run(int argc, char** argv) {
   add_transform(app);
   add_describe(app);
   add_info(app);
+  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
+    command->set_version_flag("--version", version);
+  }
   try {
     app.parse(argc, argv);
     return kSuccess;
@@ -65,6 +70,9 @@ int main(int argc, char** argv) {
   } catch (const Failure& e) {
     std::fprintf(stderr, "convmixer: %s\n", e.what());
     return e.code;
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "convmixer: not enough memory\n");
+    return kFailed;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "convmixer: %s\n", e.what());
     return kFailed;

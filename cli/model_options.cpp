@@ -21,16 +21,24 @@ constexpr const char* kBundledModel = "cifar10_256_8.safetensors";
   throw CLI::ValidationError(name, fmt::format("expected {}, found \"{}\"", expected, found));
 }
 
-ImageSize parse_size(const std::string& text) {  // "224" or "224x320"
-  int height = 0, width = 0, used = 0;
-  const char* const s = text.c_str();
-  if (std::sscanf(s, "%d%n", &height, &used) == 1 && s[used] == '\0') {
-    width = height;
-  } else if (std::sscanf(s, "%dx%d%n", &height, &width, &used) != 2 || s[used] != '\0') {
-    height = 0;
+// A whole number from 1 to `most`.
+int parse_number(const std::string& name, const std::string& text, int most,
+                 const std::string& expected) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 1 || value > most) {
+    refuse(name, expected, text);
   }
-  if (height < 1 || width < 1) refuse("--image-size", "a positive number or HEIGHTxWIDTH", text);
-  return {height, width};
+  return value;
+}
+
+ImageSize parse_size(const std::string& text) {  // "224" or "224x320"
+  const std::size_t x = text.find('x');
+  const auto side = [](const std::string& digits) {
+    return parse_number("--image-size", digits, 16384, "HEIGHT or HEIGHTxWIDTH, 1 to 16384 each");
+  };
+  const int height = side(text.substr(0, x));
+  return {height, x == std::string::npos ? height : side(text.substr(x + 1))};
 }
 
 void add_triple_option(CLI::App& command, const std::string& name, const std::string& help,
@@ -44,17 +52,6 @@ void add_triple_option(CLI::App& command, const std::string& name, const std::st
     values = v;
   };
   command.add_option_function<std::string>(name, parse, help)->type_name("R,G,B");
-}
-
-// A whole number from 1 to `most`.
-int parse_number(const std::string& name, const std::string& text, int most,
-                 const std::string& expected) {
-  int value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 1 || value > most) {
-    refuse(name, expected, text);
-  }
-  return value;
 }
 
 // Accepts numbers within [least, most]; the message is a whole sentence.
@@ -136,7 +133,7 @@ void add_session_options(CLI::App& command, ModelOptions& o) {
       .add_option_function<std::string>(
           "--batch",
           [&o](const std::string& text) {
-            o.batch = parse_number("--batch", text, 1 << 20, "a number from 1 to 1048576");
+            o.batch = parse_number("--batch", text, 4096, "a number from 1 to 4096");
           },
           "Images worked on at once, which bounds the memory (default: by the cache sizes)")
       ->type_name("N");

@@ -9,22 +9,48 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 
 #include "cli/handles.h"
 
 namespace convmixer::cli {
+namespace {
 
-OutputFile::OutputFile(const std::string& path) : path_(path) {
+// The standard stream that writes to `st`, as with /dev/stdout, or -1. It may be a regular
+// file, yet the path is a link to the stream: to rename over it would destroy the link, or replace
+// a file that somebody appends to.
+int standard_stream(const struct stat& st) {
+  for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) {
+    struct stat open {};
+    if (::fstat(fd, &open) == 0 && open.st_dev == st.st_dev && open.st_ino == st.st_ino) return fd;
+  }
+  return -1;
+}
+
+}  // namespace
+
+OutputFile::OutputFile(const std::string& path) : path_(path), target_(path) {
   struct stat st {};
   const bool exists = ::stat(path.c_str(), &st) == 0;
   if (exists && S_ISDIR(st.st_mode)) fail(EISDIR);
+  if (const int stream = exists ? standard_stream(st) : -1; stream >= 0) {
+    fd_ = ::dup(stream);
+    if (fd_ < 0) fail(errno);
+    return;
+  }
   if (exists && !S_ISREG(st.st_mode)) {
     fd_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
     if (fd_ < 0) fail(errno);
     return;
   }
   if (exists && ::access(path.c_str(), W_OK) != 0) fail(errno);
-  std::string name = path + ".XXXXXX";
+  // Where the path is a link, the file it leads to is replaced, and the link stays.
+  std::error_code error;
+  if (exists) target_ = std::filesystem::canonical(path, error).string();
+  if (error) fail(error.value());
+  // A short name, so that every name which is itself allowed can be written.
+  std::string name = target_.substr(0, target_.rfind('/') + 1) + ".convmixer.XXXXXX";
   fd_ = ::mkstemp(name.data());
   if (fd_ < 0) fail(errno);
   temporary_ = name;
@@ -56,7 +82,7 @@ void OutputFile::commit() {
   fd_ = -1;
   if (::close(fd) != 0) fail(errno);
   if (temporary_.empty()) return;
-  if (std::rename(temporary_.c_str(), path_.c_str()) != 0) fail(errno);
+  if (std::rename(temporary_.c_str(), target_.c_str()) != 0) fail(errno);
   temporary_.clear();
 }
 

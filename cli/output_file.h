@@ -7,9 +7,9 @@
 namespace convmixer::cli {
 
 // A file that appears whole or not at all: written beside its place under another name, then
-// renamed. Where the path names something that is no regular file (/dev/null, a pipe), that is
-// written directly. Everything that fails throws Failure with the path and the system's reason;
-// what was half-written is removed.
+// renamed. A link is followed. Where the path names something that is no regular file (/dev/null, a
+// pipe) or a standard stream (/dev/stdout), that is written directly. Everything that fails throws
+// Failure with the path and the system's reason; what was half-written is removed.
 class OutputFile {
  public:
   explicit OutputFile(
@@ -24,7 +24,8 @@ class OutputFile {
  private:
   [[noreturn]] void fail(int error) const;
 
-  std::string path_, temporary_;  // temporary_ is empty for a direct write
+  std::string path_, target_;  // as given; what it leads to
+  std::string temporary_;      // empty for a direct write
   int fd_ = -1;
 };
 

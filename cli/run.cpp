@@ -19,6 +19,11 @@ struct Options {
 };
 
 void run(const Options& o) {
+  if (o.output == o.features) {
+    throw Failure(
+        kWrongUsage,
+        fmt::format("--features: expected another file than --output, found \"{}\"", o.features));
+  }
   // A place that cannot be written is found out before the work.
   OutputFile logits_file(o.output);
   std::optional<OutputFile> features_file;

@@ -4,28 +4,36 @@
 # - A path in backticks that begins with one of the project's folders exists; a/{b,c}.h and a/*.h count as paths.
 # - Every build option and every environment variable stands in README.md or docs/.
 # - Every folder at the top has a README.md.
-# Folders called build… are not the project's.
+# What git tracks counts; without git, as in an unpacked archive, everything but folders called build….
 cmake_minimum_required(VERSION 3.20)
 
-file(GLOB entries RELATIVE ${ROOT} ${ROOT}/*)
+execute_process(COMMAND git -c core.quotePath=off ls-files WORKING_DIRECTORY ${ROOT}
+                RESULT_VARIABLE result OUTPUT_VARIABLE files ERROR_QUIET)
+string(REPLACE "\n" ";" files "${files}")
+if(NOT result EQUAL 0 OR NOT files)
+  file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/*)
+  list(FILTER files EXCLUDE REGEX "^build[^/]*/")
+endif()
+
 set(folders)
 set(pages)
 set(sources)
-foreach(entry ${entries})
-  if(NOT IS_DIRECTORY ${ROOT}/${entry})
-    if(entry MATCHES "\\.md$")
-      list(APPEND pages ${entry})
-    endif()
-  elseif(NOT entry MATCHES "^(build|\\.)")
-    list(APPEND folders ${entry})
-    if(NOT EXISTS ${ROOT}/${entry}/README.md)
-      message(SEND_ERROR "${entry}/ has no README.md")
-    endif()
-    file(GLOB_RECURSE found RELATIVE ${ROOT} ${ROOT}/${entry}/*.md)
-    list(APPEND pages ${found})
-    file(GLOB_RECURSE found RELATIVE ${ROOT} ${ROOT}/${entry}/*.cpp ${ROOT}/${entry}/*.h ${ROOT}/${entry}/*.c
-         ${ROOT}/${entry}/*.sh)
-    list(APPEND sources ${found})
+foreach(file ${files})
+  if(file MATCHES "^([^./][^/]*)/")
+    list(APPEND folders ${CMAKE_MATCH_1})
+  endif()
+  if(NOT EXISTS ${ROOT}/${file})
+    continue()  # removed, not yet committed
+  elseif(file MATCHES "\\.md$")
+    list(APPEND pages ${file})
+  elseif(file MATCHES "/.*\\.(cpp|h|c|sh)$")
+    list(APPEND sources ${file})
+  endif()
+endforeach()
+list(REMOVE_DUPLICATES folders)
+foreach(folder ${folders})
+  if(NOT EXISTS ${ROOT}/${folder}/README.md)
+    message(SEND_ERROR "${folder}/ has no README.md")
   endif()
 endforeach()
 if(NOT pages OR NOT sources)

@@ -2,19 +2,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
-#include "engine/executor.h"
 #include "engine/plan.h"
-#include "engine/threads.h"
 
 namespace convmixer {
 namespace {
 
 // "1.23 M": a number with three digits or so.
 std::string in_units(double value) {
-  const char* unit = value >= 1e9 ? " G" : value >= 1e6 ? " M" : value >= 1e3 ? " k" : " ";
-  while (value >= 1000) value /= 1000;
-  return fmt::format("{:.3g}{}", value, unit);
+  constexpr const char* kUnits[] = {"", "k", "M", "G", "T"};
+  std::size_t unit = 0;
+  for (; value >= 1000 && unit + 1 < std::size(kUnits); ++unit) value /= 1000;
+  return fmt::format("{:.3g} {}", value, kUnits[unit]);
 }
 
 }  // namespace
@@ -34,10 +34,9 @@ std::string describe_plan(const Plan& plan) {
     text += l.layer + std::string(name_width - width(l.layer) + 2, ' ') + l.shape +
             std::string(shape_width - width(l.shape) + 2, ' ') + l.implementation + "\n";
   }
-  // Candidates are refused for a whole plan, so the reasons stand once.
-  if (!plan.layers.empty() && !plan.layers.front().refusals.empty()) {
+  if (!plan.refusals.empty()) {
     text += "refused for every layer:\n";
-    for (const std::string& r : plan.layers.front().refusals) text += "  " + r + "\n";
+    for (const std::string& r : plan.refusals) text += "  " + r + "\n";
   }
   if (plan.onednn)
     text +=
@@ -51,11 +50,6 @@ std::string describe_plan(const Plan& plan) {
   text += fmt::format("multiply-adds an image: {}\npacked weights: {}B\n",
                       in_units(static_cast<double>(plan.num_macs)),
                       in_units(static_cast<double>(plan.weight_bytes)));
-  const Session session(std::shared_ptr<const Plan>(std::shared_ptr<const Plan>(), &plan),
-                        default_threads(), 0);
-  text += fmt::format("memory of a session: {}B ({} threads, {} images at once)\n",
-                      in_units(static_cast<double>(session.arena_bytes())), session.threads(),
-                      session.chunk_size());
   for (const std::string& name : plan.non_finite) {
     text += fmt::format("warning: {} holds NaN or infinite values\n", name);
   }

@@ -1,61 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/executor.h"
 
-#include <unistd.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include <algorithm>
 #include <exception>
+#include <latch>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "engine/layout.h"
+#include "engine/openmp.h"
+#include "engine/team.h"
 #include "kernels/cpu.h"
+#include "support/error.h"
 
 namespace convmixer {
 namespace {
 
-// OpenMP's threads do not survive fork(), and a parallel region started by the thread that had them
-// would wait for them forever. A new thread gets a team of its own, so a child runs in one.
-const pid_t kLoadedIn = ::getpid();
+// The most pixels of a strip, unless a single row has more: enough to use each weight often, few
+// enough for the panel to stay in L2.
+constexpr int kMostPixels = 96;
 
-template <typename F>
-void run_after_fork_too(F f) {
-  if (::getpid() == kLoadedIn) return f();
-  std::exception_ptr error;
-  std::thread thread([&] {
-    try {
-      f();
-    } catch (...) {
-      error = std::current_exception();
-    }
-  });
-  thread.join();
-  if (error) std::rethrow_exception(error);
-}
-
-#ifdef _OPENMP
-// The number of threads that oneDNN finds, for the calling thread only.
-class OmpThreads {
- public:
-  explicit OmpThreads(int threads) : before_(omp_get_max_threads()) {
-    omp_set_num_threads(threads);
+// A region whose threads the system refuses would end the process, so that is found out here.
+void check_threads(int threads) {
+  std::latch all(1);
+  std::vector<std::thread> started;
+  std::string reason;
+  try {
+    for (int i = 1; i < threads; ++i) started.emplace_back([&all] { all.wait(); });
+  } catch (const std::exception& e) {
+    reason = e.what();
   }
-  ~OmpThreads() { omp_set_num_threads(before_); }
-
- private:
-  int before_;
-};
-#else
-// Without OpenMP (ThreadSanitizer cannot see into its runtime) everything runs in the calling thread.
-int omp_get_thread_num() { return 0; }
-struct OmpThreads {
-  explicit OmpThreads(int) {}
-};
-#endif
+  all.count_down();
+  for (std::thread& thread : started) thread.join();
+  if (reason.empty()) return;
+  throw Error(Code::kOutOfMemory, "threads: expected to start " + std::to_string(threads) +
+                                      ", the system allowed " + std::to_string(started.size() + 1) +
+                                      ": " + reason);
+}
 
 // Enough images for 16 tasks a thread in every layer, so that threads wait little for each other at
 // its end, as long as the activations of all of them leave half of the L3 cache to the weights; but
@@ -74,8 +57,6 @@ int choose_chunk(const Plan& plan, int threads) {
 }  // namespace
 
 Split choose_split(const Geometry& g, int n, int threads, int oc_tiles) {
-  // A panel of about 64 to 96 pixels: enough to use each weight often, small enough for L2.
-  constexpr int kMostPixels = 96;
   const double dim = g.dim, taps = static_cast<double>(g.kernel_size) * g.kernel_size;
   Split best{};
   double best_cost = 0;
@@ -103,7 +84,6 @@ struct Session::Impl {
   std::size_t panel_floats = 0, arena_bytes = 0;
   Buffer<float> planes[2], panels, head_panel, head_dst;
   std::vector<std::int32_t> plane_offset, head_offset;
-  std::vector<Split> splits;  // for 1 … chunk images
 
   // oneDNN's.
   std::unique_ptr<onednn::Instance> instance;
@@ -111,6 +91,7 @@ struct Session::Impl {
 
   Impl(std::shared_ptr<const Plan> p, int thread_count, int chunk_size)
       : plan(std::move(p)), threads(thread_count), chunk(chunk_size) {
+    check_threads(threads);
     if (chunk == 0) chunk = choose_chunk(*plan, threads);
     if (plan->native) {
       prepare_native();
@@ -135,11 +116,7 @@ struct Session::Impl {
     const Geometry& g = plan->geometry;
     const auto lanes = static_cast<std::size_t>(native.table->lanes);
     const PlaneLayout layout(g, native.table->lanes);
-    int most_rows = 1;
-    for (int n = 1; n <= chunk; ++n) {
-      splits.push_back(choose_split(g, n, threads, native.patch_embed.tiles));
-      most_rows = std::max(most_rows, splits.back().rows);
-    }
+    const int most_rows = std::max(1, std::min(g.h, kMostPixels / g.w));
     const auto images = static_cast<std::size_t>(chunk);
     const auto pixels = static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w);
     const auto widest =
@@ -262,45 +239,48 @@ struct Session::Impl {
               plane_offset.data() + t.y_begin * g.w, layout.block_stride, t.tile_begin, t.tile_end);
   }
 
+  // Of channel block c, into the classifier's panel, where images stand side by side.
+  void mean(const PlaneLayout& layout, int image, int c, const float* src) {
+    const KernelTable& table = *plan->native->table;
+    const MeanParams p{
+        src + static_cast<std::size_t>(image) * layout.image_stride +
+            static_cast<std::size_t>(c) * layout.block_stride + layout.first_pixel(),
+        plan->geometry.h, plan->geometry.w, static_cast<int>(layout.row_stride),
+        head_panel.data() + static_cast<std::size_t>(c) * head_stride() + image * table.lanes};
+    table.mean(&p);
+  }
+
   template <typename T>
   void run_native(const T* src, int n, float* logits, float* features) {
     const NativePlan& native = *plan->native;
     const Geometry& g = plan->geometry;
     const PlaneLayout layout(g, native.table->lanes);
-    const Split split = splits[static_cast<std::size_t>(n - 1)];
+    const Split split = choose_split(g, n, threads, native.patch_embed.tiles);
     const int tasks = n * split.strips * split.parts;
     const auto stride = static_cast<std::ptrdiff_t>(head_stride());
+    Team team;
 #pragma omp parallel num_threads(threads)
     {
+      // Fewer than asked for inside a caller's region.
+      const int members = omp_get_num_threads();
       float* const panel =
           panels.data() + panel_floats * static_cast<std::size_t>(omp_get_thread_num());
       float *from = planes[0].data(), *to = planes[1].data();
-#pragma omp for schedule(dynamic)
-      for (int i = 0; i < tasks; ++i) {
+      team.run_tasks(members, tasks, [&](int i) {
         patch_embed(layout, task(split, i, native.patch_embed.tiles), src, panel, from);
-      }
+      });
       for (const NativeBlock& b : native.blocks) {
-#pragma omp for schedule(dynamic)
-        for (int i = 0; i < tasks; ++i) {
+        team.run_tasks(members, tasks, [&](int i) {
           block(layout, b, task(split, i, b.pointwise.tiles), from, panel, to);
-        }
+        });
         std::swap(from, to);
       }
-#pragma omp for schedule(static)
-      for (int i = 0; i < n * layout.blocks; ++i) {
-        const int image = i / layout.blocks, c = i % layout.blocks;
-        const MeanParams p{from + static_cast<std::size_t>(image) * layout.image_stride +
-                               static_cast<std::size_t>(c) * layout.block_stride +
-                               layout.first_pixel(),
-                           g.h, g.w, static_cast<int>(layout.row_stride),
-                           head_panel.data() + c * stride + image * native.table->lanes};
-        native.table->mean(&p);
-      }
-#pragma omp for schedule(static)
-      for (int i = 0; i < native.head.tiles; ++i) {
+      team.run_tasks(members, n * layout.blocks,
+                     [&](int i) { mean(layout, i / layout.blocks, i % layout.blocks, from); });
+      team.run_tasks(members, native.head.tiles, [&](int i) {
         pointwise(native.head, head_panel.data(), stride, n, head_dst.data(), head_offset.data(),
                   head_stride(), i, i + 1);
-      }
+      });
     }
     unpack(head_dst, n, g.num_classes, logits);
     if (features != nullptr) unpack(head_panel, n, g.dim, features);

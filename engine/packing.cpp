@@ -9,18 +9,6 @@
 namespace convmixer {
 namespace {
 
-KernelActivation kernel_activation(Activation activation) {
-  switch (activation) {
-    case Activation::kIdentity:
-      return kActIdentity;
-    case Activation::kRelu:
-      return kActRelu;
-    case Activation::kGelu:
-      return kActGelu;
-  }
-  throw Error(Code::kInternal, "unknown activation");
-}
-
 // `count` floats, the given values first; an empty list stands for `otherwise` in the first n.
 Buffer<float> padded(const std::vector<double>& values, double otherwise, int n, int count) {
   Buffer<float> out(static_cast<std::size_t>(count));
@@ -66,6 +54,18 @@ bool non_finite(const std::vector<double>& values) {
 }
 
 }  // namespace
+
+KernelActivation kernel_activation(Activation activation) {
+  switch (activation) {
+    case Activation::kIdentity:
+      return kActIdentity;
+    case Activation::kRelu:
+      return kActRelu;
+    case Activation::kGelu:
+      return kActGelu;
+  }
+  throw Error(Code::kInternal, "unknown activation");
+}
 
 std::size_t PackedPointwise::bytes() const {
   return weights.bytes() + bias.bytes() + scale.bytes() + shift.bytes();

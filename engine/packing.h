@@ -13,6 +13,8 @@ namespace convmixer {
 
 inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
+KernelActivation kernel_activation(Activation activation);
+
 // [oc tile][ic][kOcTile] weights and [oc tile][kOcTile] vectors of a pointwise product.
 struct PackedPointwise {
   int ic_blk = 0, oc_blk = 0, tiles = 0;

@@ -7,7 +7,9 @@
 #include <utility>
 
 #include "engine/layout.h"
+#include "engine/openmp.h"
 #include "engine/passes.h"
+#include "engine/threads.h"
 #include "kernels/registry.h"
 #include "support/error.h"
 
@@ -157,7 +159,7 @@ void add_onednn(onednn::Program& program, const Node& node, onednn::Convolution 
   c.name = node.name;
   c.ic = node.ic;
   c.oc = node.oc;
-  c.activation = static_cast<KernelActivation>(node.activation);
+  c.activation = kernel_activation(node.activation);
   c.weights = node.weights.data;
   c.bias = pointer(bias);
   if (node.op != Op::kHead) c.scale = pointer(scale);
@@ -206,14 +208,14 @@ std::string after(const Node& node) {
 }
 
 // A line a layer; `op` counts oneDNN's operators.
-void list_layers(const Parts& parts, const std::vector<std::string>& refusals, Plan& plan) {
+void list_layers(const Parts& parts, Plan& plan) {
   const Geometry& g = plan.geometry;
   const auto pixels = static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w);
   std::size_t op = 0;
   const auto add = [&](const Node& node, std::string shape, std::size_t macs) {
     std::string name = plan.implementation();
     if (plan.onednn) name += " (" + plan.onednn->implementation(op++) + ")";
-    plan.layers.push_back({node.name, std::move(shape), std::move(name), refusals});
+    plan.layers.push_back({node.name, std::move(shape), std::move(name)});
     plan.num_macs += macs;
   };
   const auto dim = static_cast<std::size_t>(g.dim);
@@ -277,7 +279,6 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
   plan->geometry = geometry_of(folded);
   const Parts parts = take_apart(folded, mean, std);
   plan->features = parts.head->affine;
-  std::vector<std::string> refusals;
   for (const Candidate& c : list) {
     std::string refusal = c.refusal;
     if (refusal.empty() && c.table != nullptr &&
@@ -293,7 +294,10 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
         if (c.table != nullptr) {
           plan->native = pack_native(parts, *c.table, *plan);
         } else {
-          plan->onednn = pack_onednn(parts, *plan);
+          run_after_fork_too([&] {
+            const OmpThreads guard(default_threads());
+            plan->onednn = pack_onednn(parts, *plan);
+          });
         }
         break;
       } catch (const Error& e) {
@@ -301,9 +305,9 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
         refusal = e.what();
       }
     }
-    refusals.push_back(c.name + ": " + refusal);
+    plan->refusals.push_back(c.name + ": " + refusal);
   }
-  list_layers(parts, refusals, *plan);
+  list_layers(parts, *plan);
   return plan;
 }
 

@@ -44,10 +44,9 @@ struct NativePlan {
   PackedPointwise head;
 };
 
-// What runs a layer, and why the candidates before it do not.
+// What runs a layer.
 struct LayerChoice {
   std::string layer, shape, implementation;
-  std::vector<std::string> refusals;  // "avx512: this CPU or system lacks AVX512F …"
 };
 
 // Either `native` or `onednn` is set: the two keep activations in different layouts, and no
@@ -58,6 +57,7 @@ struct Plan {
   std::unique_ptr<NativePlan> native;
   std::unique_ptr<onednn::Program> onednn;
   std::vector<LayerChoice> layers;
+  std::vector<std::string> refusals;  // of better candidates: "avx512: this CPU or system lacks …"
   std::vector<std::string> non_finite;  // layers with NaN or infinite values
   std::size_t weight_bytes = 0;         // packed
   std::size_t num_macs = 0;             // of one image

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "images/decoders.h"
@@ -47,8 +48,10 @@ RgbImage decode_any(const ImageBytes& bytes, const DecodeOptions& options,
 
 void check_pixels(std::uint64_t width, std::uint64_t height, const DecodeOptions& options,
                   const std::string& name) {
-  if (width * height > options.max_pixels) {
-    throw Error(Code::kLimit, name + ": expected at most " + std::to_string(options.max_pixels) +
+  constexpr std::uint64_t kAddressable = std::numeric_limits<std::ptrdiff_t>::max() / 3;
+  const std::uint64_t most = std::min(options.max_pixels, kAddressable);
+  if (width * height > most) {
+    throw Error(Code::kLimit, name + ": expected at most " + std::to_string(most) +
                                   " pixels, found " + std::to_string(width) + "×" +
                                   std::to_string(height));
   }

@@ -84,7 +84,7 @@ void find_exif(const Reader& reader, std::vector<std::uint8_t>& exif) {
   constexpr char kHeader[] = "Exif\0";  // six bytes with the terminator
   for (auto* m = reader.info.marker_list; m != nullptr; m = m->next) {
     if (m->data_length > sizeof(kHeader) && std::memcmp(m->data, kHeader, sizeof(kHeader)) == 0) {
-      exif.assign(m->data + sizeof(kHeader), m->data + m->data_length);
+      exif.assign(m->data, m->data + m->data_length);
       return;
     }
   }

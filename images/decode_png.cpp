@@ -4,11 +4,16 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 #include "images/decoders.h"
 
 namespace convmixer {
 namespace {
+
+// libpng reserves a chunk's stated size before it knows that the file has so much. The chunks it is
+// asked to keep are of at most 768 bytes; the others may be as long as Pillow's limit for texts.
+constexpr png_alloc_size_t kMostChunkBytes = 64 << 20;
 
 struct Reader {
   png_structp png = nullptr;
@@ -45,6 +50,11 @@ void open(Reader& reader) {
   if (reader.info == nullptr) return;
   // The number of pixels has a limit of its own; libpng's on sides would refuse long strips.
   png_set_user_limits(reader.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
+  png_set_chunk_malloc_max(reader.png, kMostChunkBytes);
+  // Texts, colour profiles, gamma and the like are skipped: they do not change the pixels, and a
+  // few kilobytes of compressed text may expand to gigabytes. Their checksums still count.
+  png_set_keep_unknown_chunks(reader.png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
+  png_set_crc_action(reader.png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
   png_set_read_fn(reader.png, &reader, read_bytes);
   png_read_info(reader.png, reader.info);
 }
@@ -82,15 +92,17 @@ void check_header(const ImageBytes& bytes, const DecodeOptions& options) {
                bytes.name);
 }
 
-void find_exif(Reader& reader, std::vector<std::uint8_t>& exif) {
-#ifdef PNG_eXIf_SUPPORTED
-  png_bytep block = nullptr;
-  png_uint_32 size = 0;
-  if (png_get_eXIf_1(reader.png, reader.info, &size, &block) != 0) exif.assign(block, block + size);
-#else
-  (void)reader;
-  (void)exif;
-#endif
+// Chunks, behind the 8 bytes of the signature: a big-endian size, a name, data, a checksum. The
+// EXIF block may stand before or behind the pixels; of several, Pillow takes the last.
+void find_exif(const ImageBytes& bytes, std::vector<std::uint8_t>& exif) {
+  std::size_t at = 8;
+  while (bytes.size - at >= 12) {
+    const std::uint8_t* const chunk = bytes.data + at;
+    const std::size_t size = png_get_uint_32(chunk);
+    if (size > bytes.size - at - 12 || std::memcmp(chunk + 4, "IEND", 4) == 0) return;
+    if (std::memcmp(chunk + 4, "eXIf", 4) == 0) exif.assign(chunk + 8, chunk + 8 + size);
+    at += 12 + size;
+  }
 }
 
 }  // namespace
@@ -115,12 +127,7 @@ RgbImage decode_png(const ImageBytes& bytes, const DecodeOptions& options,
   if (gray16) gray.resize(row_bytes * static_cast<std::size_t>(image.height));
   std::uint8_t* const pixels = gray16 ? gray.data() : image.pixels.data();
   reader.guard.run(bytes, "PNG", [&] { read_rows(reader, pixels, row_bytes, image.height); });
-  if (options.exif_orientation) {
-    // The block may also stand behind the pixels; what is damaged there does not matter to them.
-    find_exif(reader, exif);
-    if (exif.empty() && setjmp(reader.guard.target) == 0) png_read_end(reader.png, reader.info);
-    if (exif.empty()) find_exif(reader, exif);
-  }
+  if (options.exif_orientation) find_exif(bytes, exif);
   for (std::size_t i = 0; i < gray.size(); i += 2) {  // big-endian
     const std::uint8_t value = gray[i] != 0 ? 255 : gray[i + 1];
     std::fill_n(image.pixels.data() + i / 2 * 3, 3, value);

@@ -3,6 +3,7 @@
 #include <webp/decode.h>
 
 #include <cstring>
+#include <new>
 
 #include "images/decoders.h"
 
@@ -10,9 +11,13 @@ namespace convmixer {
 namespace {
 
 // RIFF: a 12-byte header, then chunks of a name, a little-endian size and data padded to an even
-// size.
+// size. Extended files begin with the chunk VP8X, whose flags must announce the EXIF chunk.
 void find_exif(const ImageBytes& bytes, std::vector<std::uint8_t>& exif) {
-  constexpr char kPrefix[] = "Exif\0";  // six bytes with the terminator; some writers put it there
+  constexpr std::uint8_t kExifFlag = 0x08;
+  if (bytes.size < 21 || std::memcmp(bytes.data + 12, "VP8X", 4) != 0 ||
+      (bytes.data[20] & kExifFlag) == 0) {
+    return;
+  }
   std::size_t at = 12;
   while (bytes.size >= 8 && at <= bytes.size - 8) {
     const std::uint8_t* const chunk = bytes.data + at;
@@ -20,11 +25,7 @@ void find_exif(const ImageBytes& bytes, std::vector<std::uint8_t>& exif) {
         chunk[4] | chunk[5] << 8 | chunk[6] << 16 | std::size_t{chunk[7]} << 24;
     if (size > bytes.size - at - 8) return;
     if (std::memcmp(chunk, "EXIF", 4) == 0) {
-      const std::size_t skip =
-          size > sizeof(kPrefix) && std::memcmp(chunk + 8, kPrefix, sizeof(kPrefix)) == 0
-              ? sizeof(kPrefix)
-              : 0;
-      exif.assign(chunk + 8 + skip, chunk + 8 + size);
+      exif.assign(chunk + 8, chunk + 8 + size);
       return;
     }
     at += 8 + size + size % 2;

@@ -24,8 +24,8 @@ struct ImageBytes {
   }
 };
 
-// Each checks the number of pixels before it takes memory for them. `exif` receives the TIFF block
-// of the file's EXIF data, if it has one and options.exif_orientation asks for it.
+// Each checks the number of pixels before it takes memory for them. `exif` receives the file's EXIF
+// block, if it has one and options.exif_orientation asks for it.
 RgbImage decode_jpeg(const ImageBytes& bytes, const DecodeOptions& options,
                      std::vector<std::uint8_t>& exif);
 RgbImage decode_png(const ImageBytes& bytes, const DecodeOptions& options,
@@ -33,7 +33,8 @@ RgbImage decode_png(const ImageBytes& bytes, const DecodeOptions& options,
 RgbImage decode_webp(const ImageBytes& bytes, const DecodeOptions& options,
                      std::vector<std::uint8_t>& exif);
 
-// Throws Error(kLimit) above max_pixels. Sides fit 32 bits in every format, so the product fits 64.
+// Throws Error(kLimit) above max_pixels, or above what memory can address. Sides fit 32 bits in
+// every format, so the product fits 64.
 void check_pixels(std::uint64_t width, std::uint64_t height, const DecodeOptions& options,
                   const std::string& name);
 
@@ -41,7 +42,8 @@ void check_pixels(std::uint64_t width, std::uint64_t height, const DecodeOptions
 RgbImage allocate_image(std::uint64_t width, std::uint64_t height, const DecodeOptions& options,
                         const std::string& name);
 
-// 1 … 8 as EXIF numbers them; 1, upright, where the block is damaged or says nothing.
+// 1 … 8 as EXIF numbers them; 1, upright, where the block is damaged or says nothing. The block is
+// TIFF, with or without "Exif\0\0" in front.
 int exif_orientation(const std::uint8_t* tiff, std::size_t size);
 RgbImage apply_orientation(RgbImage image, int orientation);
 

@@ -158,9 +158,9 @@ void check(const RgbView& src, const TransformOptions& o) {
   require(
       src.stride >= static_cast<std::size_t>(src.width) * 3,
       "image: expected a stride of at least width × 3 bytes, found " + std::to_string(src.stride));
-  constexpr int kLargest = 1 << 16;
+  constexpr int kLargest = 1 << 14;  // as of a model's input
   require(o.width >= 1 && o.height >= 1 && o.width <= kLargest && o.height <= kLargest,
-          "image size: expected 1 to 65536 pixels a side, found " + std::to_string(o.height) + "×" +
+          "image size: expected 1 to 16384 pixels a side, found " + std::to_string(o.height) + "×" +
               std::to_string(o.width));
   require(o.crop_pct > 0 && o.crop_pct <= 1,
           "crop_pct: expected a number above 0 and at most 1, found " + std::to_string(o.crop_pct));

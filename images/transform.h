@@ -10,7 +10,7 @@ namespace convmixer {
 enum class Interpolation { kBilinear, kBicubic };
 
 struct TransformOptions {
-  int height = 224, width = 224;  // of the crop, pixels, ≥ 1
+  int height = 224, width = 224;  // of the crop, pixels, 1 to 16384
   double crop_pct = 0.96;         // crop size / resized size, in (0, 1]
   Interpolation interpolation = Interpolation::kBicubic;
 };

@@ -150,7 +150,7 @@ CONVMIXER_API const char* convmixer_model_label(const convmixer_model* model, in
  * otherwise too small a capacity is CONVMIXER_INVALID_ARGUMENT, with *needed set.
  */
 
-/* The plan: layer, shapes, implementation, why others were refused, memory. */
+/* The plan: layer, shapes, implementation, why others were refused, memory of the weights. */
 CONVMIXER_API convmixer_status convmixer_model_describe(const convmixer_model* model, char* text,
                                                         size_t capacity, size_t* needed);
 
@@ -163,17 +163,31 @@ CONVMIXER_API convmixer_status convmixer_system_describe(char* text, size_t capa
 typedef struct convmixer_session_options {
   size_t struct_size;
   int32_t threads;    /* 0: the CPUs this process may use (affinity and cgroup quota); at most 1024 */
-  int32_t chunk_size; /* images worked on at once, which bounds the memory; 0: by cache sizes */
+  int32_t chunk_size; /* images worked on at once, which bounds the memory; 0: by cache sizes;
+                         at most 4096 */
 } convmixer_session_options;
 
 #define CONVMIXER_SESSION_OPTIONS_INIT { sizeof(convmixer_session_options), 0, 0 }
 
-/* Takes all the memory that running needs; a run allocates nothing. */
+/* Takes all the memory that running needs; a run allocates nothing. A number of threads that the
+   system refuses is CONVMIXER_OUT_OF_MEMORY. */
 CONVMIXER_API convmixer_status convmixer_session_create(convmixer_model* model,
                                                         const convmixer_session_options* options,
                                                         convmixer_session** session);
 
 CONVMIXER_API void convmixer_session_destroy(convmixer_session* session); /* null is allowed */
+
+typedef struct convmixer_session_info {
+  size_t struct_size;
+  int32_t threads, chunk_size; /* as they are, defaults worked out */
+  uint64_t memory_bytes;       /* beside the model's weights */
+} convmixer_session_info;
+
+#define CONVMIXER_SESSION_INFO_INIT { sizeof(convmixer_session_info), 0, 0, 0 }
+
+/* `info->struct_size` must be set; fields beyond it are not written. */
+CONVMIXER_API convmixer_status convmixer_session_get_info(const convmixer_session* session,
+                                                          convmixer_session_info* info);
 
 /*
  * src: (n, 3, image_height, image_width) floats, normalised as the model expects.

@@ -5,7 +5,7 @@
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
-// x·Φ(x), the exact (erf) GELU, to 1e-6 of max(1, |x|). Φ(x) = 1/2 + x·P(s), s = 2x²/c² − 1, for
+// x·Φ(x), the exact (erf) GELU, to 4e-7 of max(1, |x|). Φ(x) = 1/2 + x·P(s), s = 2x²/c² − 1, for
 // |x| ≤ c = 5.2, beyond which Φ is 0 or 1 to single precision; derive_gelu.py has the fit, and
 // why it is in s. Below −c the factor x is clamped too: −∞ gives about 0 and not NaN. NaN goes
 // through.

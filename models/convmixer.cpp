@@ -422,7 +422,7 @@ class GraphBuilder {
     bn.eps = config_.bn_eps;
     for (std::size_t c = 0; c < bn.running_var.size(); ++c) {
       const float var = bn.running_var[c];
-      if (var < 0 || var + bn.eps <= 0) {  // not for a NaN, which shows in the logits
+      if (var < 0) {  // not for a NaN, which shows in the logits
         fail(Code::kFormat, checkpoint_.name,
              fmt::format("expected no negative value in tensor '{}running_var', found {} at index "
                          "{}",

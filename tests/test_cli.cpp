@@ -155,6 +155,7 @@ TEST_F(Cli, WalksFoldersWithoutGettingLost) {
   fs::copy(cat, folder / "tree/c.jpg");
   write_text(folder / "tree/notes.txt", "not looked at");
   fs::create_directory_symlink(folder / "tree", folder / "tree/b/loop");
+  fs::create_directory_symlink("b", folder / "tree/e");  // the same folder twice
   write_text(folder / "tree/d\xFF.jpg", read_text(cat));  // a name that is no UTF-8
   run({"classify", "--json", (folder / "tree").string()});
   ASSERT_EQ(code, 0) << err;
@@ -167,6 +168,9 @@ TEST_F(Cli, WalksFoldersWithoutGettingLost) {
   fs::create_directory(folder / "nothing");
   run({"classify", (folder / "nothing").string()});
   expect_error(1, {"nothing", "found none"});
+  run({"classify", (folder / "nothing").string(), cat.string()});  // the others are printed
+  EXPECT_EQ(code, 1);
+  EXPECT_NE(out.find("cat_0000.jpg: cat"), std::string::npos) << out;
 }
 
 TEST_F(Cli, FindsTheModelByOptionThenEnvironmentThenItself) {
@@ -229,7 +233,11 @@ TEST_F(Cli, RefusesWrongUsage) {
   run({"classify", image}, {"CONVMIXER_ISA=sse9"});
   expect_error(2, {"CONVMIXER_ISA", "sse9", "portable"});
   run({"classify", "--image-size", "32y32", image});
-  expect_error(2, {"--image-size", "32y32"});
+  expect_error(2, {"--image-size", "32y32", "1 to 16384"});
+  for (const char* size : {"0", "4294967520", "224x", "x224", "16385"}) {
+    run({"transform", image, "--output", "/dev/null", "--image-size", size});
+    expect_error(2, {"--image-size", "1 to 16384"});
+  }
   run({"classify", "--mean", "1,2", image});
   expect_error(2, {"--mean", "1,2"});
   run({"classify", "--crop-pct", "1.5", image});
@@ -251,12 +259,17 @@ TEST_F(Cli, ExplainsItself) {
     run({command, "--help"});
     EXPECT_EQ(code, 0) << command;
     EXPECT_NE(out.find("--help"), std::string::npos) << command;
+    EXPECT_NE(out.find("Example: convmixer " + std::string(command)), std::string::npos) << command;
+    run({command, "--version"});
+    EXPECT_EQ(code, 0) << command;
+    EXPECT_EQ(out.rfind("convmixer 0.", 0), 0u) << command;
   }
   run({"info"});
   EXPECT_EQ(code, 0);
   EXPECT_NE(out.find("variant portable: available"), std::string::npos) << out;
-  run({"describe", "--isa", "portable"});
-  EXPECT_EQ(code, 0);
+  run({"describe", "--isa", "portable", "--threads", "3", "--batch", "5"});
+  EXPECT_EQ(code, 0) << err;
+  EXPECT_NE(out.find("(3 threads, 5 images at once)"), std::string::npos) << out;
   EXPECT_NE(out.find("blocks.7.pointwise"), std::string::npos) << out;
   EXPECT_NE(out.find("isa portable is asked for"), std::string::npos) << out;
 }
@@ -386,6 +399,27 @@ TEST_F(Cli, LeavesNothingHalfWritten) {
   EXPECT_EQ(code, 1);
   EXPECT_EQ(read_text(folder / "kept.npy"), "old");
   EXPECT_EQ(files_in(folder), 1u);
+}
+
+// A link stays a link; one that leads to the command's own stdout, as /dev/stdout does, is written
+// through even where stdout is a regular file.
+TEST_F(Cli, FollowsLinksOfOutputs) {
+  const std::string image = kShare + "/images/cat_0000.jpg", png = "\x89PNG";
+  write_text(folder / "real.png", "old");
+  fs::create_symlink("real.png", folder / "link.png");
+  run({"transform", image, "--output", (folder / "link.png").string()});
+  EXPECT_EQ(code, 0) << err;
+  EXPECT_TRUE(fs::is_symlink(folder / "link.png"));
+  EXPECT_EQ(read_text(folder / "real.png").substr(0, 4), png);
+  fs::create_symlink("/proc/self/fd/1", folder / "stdout_link");
+  run({"transform", image, "--output", (folder / "stdout_link").string()});
+  EXPECT_EQ(code, 0) << err;
+  EXPECT_TRUE(fs::is_symlink(folder / "stdout_link"));
+  EXPECT_EQ(out.substr(0, 4), png);
+  const std::string longest(255, 'n');  // the longest name that a file may have
+  run({"transform", image, "--output", (folder / longest).string()});
+  EXPECT_EQ(code, 0) << err;
+  EXPECT_EQ(files_in(folder), 4u);
 }
 
 // ---- transform ----

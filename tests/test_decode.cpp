@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <optional>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <limits>
+#include <string>
 
 #include "images/decode.h"
 #include "images_data.h"
@@ -85,6 +90,56 @@ TEST(Decode, RefusesHugeImagesFromTheHeader) {
   }
 }
 
+TEST(Decode, RefusesWhatMemoryCannotAddress) {
+  DecodeOptions options;
+  options.max_pixels = std::numeric_limits<std::uint64_t>::max();
+  EXPECT_EQ(outcome(png_header(0x7FFFFFFF, 0x7FFFFFFF), options).code, Code::kLimit);
+  EXPECT_EQ(outcome(png_header(0xFFFFFFFF, 0xFFFFFFFF), options).code, Code::kLimit);
+}
+
+// NAME.rgb holds the pixels of Pillow's convert("RGB"), for every colour type and depth; the images
+// of kImages are not interlaced.
+TEST(Decode, InterlacedPngEqualsPillow) {
+  for (const char* name : {"gray1",       "gray2",        "gray4",    "gray4_transparent",
+                           "gray8",       "gray16",       "palette1", "gray8_transparent",
+                           "palette2",    "palette4",     "palette8", "palette4_transparent",
+                           "rgb8",        "rgb16",        "rgba8",    "palette8_transparent",
+                           "gray_alpha8", "gray_alpha16", "rgba16",   "rgb8_transparent"}) {
+    const std::string path = image_path(std::string("interlaced/") + name);
+    const RgbImage got = decode(read_bytes(path + ".png"));
+    EXPECT_EQ(got.width, 13) << name;
+    EXPECT_EQ(got.height, 11) << name;
+    EXPECT_EQ(got.pixels, read_bytes(path + ".rgb")) << name;
+  }
+}
+
+// Wherever it is and whatever for: the last byte of each chunk belongs to its checksum.
+TEST(Decode, RefusesWrongPngChecksums) {
+  const Bytes header = png_header(2, 1);
+  const Bytes text = chunk("tEXt", text_bytes(std::string("title") + '\0' + "a"));
+  // One deflate block, stored: filter 0 and two pixels.
+  const Bytes rows = chunk(
+      "IDAT", {0x78, 0x01, 0x01, 7, 0, 0xF8, 0xFF, 0, 1, 2, 3, 4, 5, 6, 0x00, 0x3F, 0x00, 0x16});
+  const Bytes end = chunk("IEND", {});
+  EXPECT_EQ(decode(join({header, text, rows, end})).pixels, (Bytes{1, 2, 3, 4, 5, 6}));
+  const auto damaged = [](Bytes bytes) {
+    bytes.back() ^= 1;
+    return bytes;
+  };
+  EXPECT_EQ(outcome(join({damaged(header), text, rows, end})).code, Code::kFormat);
+  EXPECT_EQ(outcome(join({header, damaged(text), rows, end})).code, Code::kFormat);
+  EXPECT_EQ(outcome(join({header, text, damaged(rows), end})).code, Code::kFormat);
+}
+
+// A chunk may claim two gigabytes; the file is read, the claim is not believed.
+TEST(Decode, RefusesHugePngChunks) {
+  for (const char* name : {"PLTE", "tRNS", "tEXt", "iCCP", "eXIf", "prVt", "IDAT"}) {
+    Bytes bytes = png_header(2, 1);
+    put(bytes, 0x7FFFFFFF, 4, true);
+    EXPECT_EQ(outcome(join({bytes, text_bytes(name), Bytes(20)})).code, Code::kFormat) << name;
+  }
+}
+
 TEST(Decode, LimitIsInclusive) {
   const Bytes bytes = read_bytes(image_path("one_pixel.png"));
   DecodeOptions options;
@@ -112,6 +167,22 @@ TEST(Decode, RefusesTruncatedFiles) {
   }
 }
 
+// Small files: every length. Pillow accepts a PNG whose pixels are complete, so their checksums and
+// the end chunk (24 bytes) may be missing or not.
+TEST(Decode, RefusesEveryPrefix) {
+  for (const char* name : {"orientation/6.jpg", "orientation/6.png", "orientation/6.webp",
+                           "interlaced/palette4.png", "interlaced/rgba16.png"}) {
+    const Bytes bytes = read_bytes(image_path(name));
+    const bool png = std::string(name).ends_with(".png");
+    for (std::size_t n = 0; n < bytes.size(); ++n) {
+      const Code code =
+          outcome(Bytes(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(n))).code;
+      if (png && n + 24 >= bytes.size() && code == Code::kOk) continue;
+      EXPECT_EQ(code, Code::kFormat) << name << " cut to " << n << " of " << bytes.size();
+    }
+  }
+}
+
 // Flipped bits give an image or an error, nothing else; sanitizers watch.
 TEST(Decode, SurvivesFlippedBits) {
   DecodeOptions options;
@@ -127,6 +198,25 @@ TEST(Decode, SurvivesFlippedBits) {
       EXPECT_TRUE(code == Code::kOk || code == Code::kFormat || code == Code::kLimit ||
                   code == Code::kUnsupported)
           << name << " byte " << at;
+    }
+  }
+}
+
+TEST(Decode, SurvivesEveryFlippedBit) {
+  DecodeOptions options;
+  options.max_pixels = 1 << 16;
+  options.exif_orientation = true;
+  for (const char* name : {"orientation/6.jpg", "orientation/6.png", "orientation/6.webp",
+                           "interlaced/palette4_transparent.png"}) {
+    Bytes bytes = read_bytes(image_path(name));
+    for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {
+      const auto mask = static_cast<std::uint8_t>(1u << bit % 8);
+      bytes[bit / 8] ^= mask;
+      const Code code = outcome(bytes, options).code;
+      bytes[bit / 8] ^= mask;
+      EXPECT_TRUE(code == Code::kOk || code == Code::kFormat || code == Code::kLimit ||
+                  code == Code::kUnsupported)
+          << name << " bit " << bit;
     }
   }
 }
@@ -264,12 +354,86 @@ TEST(Exif, TurnsInEveryFormat) {
   }
 }
 
+// N.jpg, N.png and N.webp are the same 12 × 8 pixels stored with orientation N; jpg.rgb and so on
+// are the eight results of PIL.ImageOps.exif_transpose, one behind the other.
+TEST(Exif, EqualsPillow) {
+  DecodeOptions upright;
+  upright.exif_orientation = true;
+  for (const std::string format : {"jpg", "png", "webp"}) {
+    const Bytes want = read_bytes(image_path("orientation/" + format + ".rgb"));
+    Bytes got;
+    for (int o = 1; o <= 8; ++o) {
+      const std::string name = "orientation/" + std::to_string(o) + "." + format;
+      const RgbImage image = decode(read_bytes(image_path(name)), upright);
+      EXPECT_EQ(image.width, o < 5 ? 12 : 8) << name;
+      EXPECT_EQ(image.height, o < 5 ? 8 : 12) << name;
+      got.insert(got.end(), image.pixels.begin(), image.pixels.end());
+    }
+    EXPECT_EQ(got, want) << format;
+  }
+}
+
+bool turned(const Bytes& bytes) {  // of a file derived from orientation/1.*, 12 × 8
+  DecodeOptions upright;
+  upright.exif_orientation = true;
+  return decode(bytes, upright).width == 8;
+}
+
+TEST(Exif, IsFoundWhereWritersPutIt) {
+  const Bytes block = tiff(6, true);
+  const Bytes marked = join({{'E', 'x', 'i', 'f', 0, 0}, block});
+  const Bytes png = read_bytes(image_path("rgb.png"));
+  const Bytes end = chunk("IEND", {});
+  ASSERT_TRUE(std::equal(end.begin(), end.end(), png.end() - 12));
+  DecodeOptions upright;
+  upright.exif_orientation = true;
+  const RgbImage plain = decode(png);
+  const Bytes before_end(png.begin(), png.end() - 12);
+  // Behind the pixels, and of two the last.
+  EXPECT_NE(decode(join({before_end, chunk("eXIf", block), end}), upright).pixels, plain.pixels);
+  EXPECT_EQ(
+      decode(join({before_end, chunk("eXIf", block), chunk("eXIf", tiff(1, true)), end}), upright)
+          .pixels,
+      plain.pixels);
+  for (const char* name : {"landscape_420.jpg", "rgb.png", "rgb.webp"}) {
+    const Bytes want = decode(with_exif(name, block), upright).pixels;
+    EXPECT_EQ(decode(with_exif(name, marked), upright).pixels, want) << name;
+  }
+  // A WebP whose flags do not announce the block.
+  Bytes webp = read_bytes(image_path("orientation/6.webp"));
+  EXPECT_TRUE(turned(webp));
+  webp[20] ^= 0x08;
+  EXPECT_FALSE(turned(webp));
+}
+
+// Any type of whole number will do, and of several values the first counts.
+TEST(Exif, TypesOfTheTag) {
+  const auto with = [](std::uint32_t type, std::uint32_t count, const Bytes& value,
+                       const Bytes& behind = {}) {
+    Bytes b = tiff(1, false);
+    b[12] = static_cast<std::uint8_t>(type);
+    b[14] = static_cast<std::uint8_t>(count);
+    std::copy(value.begin(), value.end(), b.begin() + 18);
+    return with_exif("orientation/1.jpg", join({b, behind}));
+  };
+  for (const std::uint32_t type : {3, 4, 6, 8, 9, 13}) {
+    EXPECT_TRUE(turned(with(type, 1, {6, 0, 0, 0}))) << type;
+    EXPECT_FALSE(turned(with(type, 0, {6, 0, 0, 0}))) << type;
+  }
+  for (const std::uint32_t type : {0, 1, 2, 5, 7, 10, 11, 12, 14, 255}) {
+    EXPECT_FALSE(turned(with(type, 1, {6, 0, 0, 0}))) << type;
+  }
+  EXPECT_TRUE(turned(with(3, 2, {6, 0, 1, 0})));
+  EXPECT_TRUE(turned(with(3, 3, {26, 0, 0, 0}, {6, 0, 1, 0, 1, 0})));
+  EXPECT_FALSE(turned(with(3, 3, {26, 0, 0, 0}, {6, 0, 1, 0, 1})));  // one byte short
+}
+
 TEST(Exif, DamagedBlocksAreIgnored) {
   DecodeOptions upright;
   upright.exif_orientation = true;
   const Bytes good = tiff(6, false);
   const RgbImage plain = decode(read_bytes(image_path("rgb.png")));
-  for (std::size_t n = 0; n < 20; ++n) {
+  for (std::size_t n = 0; n < 22; ++n) {  // the entry ends at 22
     const Bytes cut(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(n));
     EXPECT_EQ(decode(with_exif("landscape_420.jpg", cut), upright).width,
               decode(read_bytes(image_path("landscape_420.jpg"))).width);
