@@ -39,11 +39,36 @@ std::string line_of(const std::string& path, const convmixer_prediction* top, in
                      others.empty() ? "" : "  (" + others + ")");
 }
 
+// For programs to compare; the sentence is in `error`.
+const char* name_of(convmixer_status status) {
+  switch (status) {
+    case CONVMIXER_OK:
+      return "ok";
+    case CONVMIXER_INVALID_ARGUMENT:
+      return "invalid_argument";
+    case CONVMIXER_IO_ERROR:
+      return "io_error";
+    case CONVMIXER_FORMAT_ERROR:
+      return "format_error";
+    case CONVMIXER_UNSUPPORTED:
+      return "unsupported";
+    case CONVMIXER_LIMIT_EXCEEDED:
+      return "limit_exceeded";
+    case CONVMIXER_OUT_OF_MEMORY:
+      return "out_of_memory";
+    case CONVMIXER_BUSY:
+      return "busy";
+    case CONVMIXER_INTERNAL_ERROR:
+      break;
+  }
+  return "internal_error";
+}
+
 std::string json_of(const std::string& path, const convmixer_result& result,
                     const convmixer_prediction* top, int count) {
   nlohmann::ordered_json line;
   line["file"] = path;
-  line["status"] = result.status == CONVMIXER_OK ? "ok" : convmixer_status_string(result.status);
+  line["status"] = name_of(result.status);
   line["error"] = result.status == CONVMIXER_OK ? nlohmann::ordered_json() : result.error;
   line["top"] = nlohmann::ordered_json::array();
   for (int i = 0; i < (result.status == CONVMIXER_OK ? count : 0); ++i) {
@@ -138,9 +163,9 @@ void add_classify(CLI::App& app) {
   auto o = std::make_shared<Options>();
   command.add_option("FILE|DIR", o->arguments, "JPEG, PNG or WebP files, or folders of them")
       ->required();
-  command.add_option("--top", o->top, "Classes to show for each image")
-      ->check(CLI::Range(1, 1000000))
-      ->capture_default_str();
+  command.add_option("--top", o->top, "Classes to show for each image (default: 5)")
+      ->check(in_range("a number from 1 to 1000000", 1, 1000000))
+      ->type_name("N");
   command.add_flag("--json", o->json,
                    "A JSON object a line: file, status, error, top (index, label, probability)");
   add_model_options(command, o->model);

@@ -54,20 +54,6 @@ void add_triple_option(CLI::App& command, const std::string& name, const std::st
   command.add_option_function<std::string>(name, parse, help)->type_name("R,G,B");
 }
 
-// Accepts numbers within [least, most]; the message is a whole sentence.
-template <typename T>
-CLI::Validator in_range(T least, T most, const std::string& expected) {
-  return CLI::Validator(
-      [=](std::string& text) {
-        T value{};
-        if (CLI::detail::lexical_cast(text, value) && value >= least && value <= most)
-          return std::string();
-        return fmt::format("expected {}, found \"{}\"", expected,
-                           text);  // the option's name is put in front
-      },
-      "", "");
-}
-
 }  // namespace
 
 void add_image_size_option(CLI::App& command, ImageSize& size, const std::string& default_text) {
@@ -76,6 +62,14 @@ void add_image_size_option(CLI::App& command, ImageSize& size, const std::string
           "--image-size", [&size](const std::string& text) { size = parse_size(text); },
           "Pixels of the crop, one side or HEIGHTxWIDTH (default: " + default_text + ")")
       ->type_name("H[xW]");
+}
+
+void add_crop_pct_option(CLI::App& command, double& crop_pct, const std::string& default_text) {
+  command
+      .add_option("--crop-pct", crop_pct,
+                  "Crop size / resized size (default: " + default_text + ")")
+      ->check(in_range("a number above 0 and at most 1", 1e-9, 1.0))
+      ->type_name("NUMBER");
 }
 
 void add_model_options(CLI::App& command, ModelOptions& o) {
@@ -108,13 +102,9 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
   add_triple_option(command, "--std",
                     "Standard deviation of the pixels (default: the file's, else ImageNet's)",
                     o.std);
-  command
-      .add_option("--crop-pct", o.crop_pct,
-                  "Crop size / resized size (default: the file's, else 0.96)")
-      ->check(in_range(1e-9, 1.0, "a number above 0 and at most 1"))
-      ->type_name("NUMBER");
+  add_crop_pct_option(command, o.crop_pct, "the file's, else 0.96");
   command.add_option("--bn-eps", o.bn_eps, "Epsilon of BatchNorm (default: the file's, else 1e-5)")
-      ->check(in_range(1e-300, 1e300, "a positive number"))
+      ->check(in_range("a positive number", 1e-300, 1e300))
       ->type_name("NUMBER");
 }
 
@@ -146,7 +136,7 @@ void add_decode_options(CLI::App& command, convmixer_image_options& options) {
   command
       .add_option("--max-pixels", options.max_pixels,
                   "Refuse images of more pixels (default: 178956970)")
-      ->check(in_range<std::uint64_t>(1, UINT64_MAX, "a positive number"))
+      ->check(in_range<std::uint64_t>("a positive number", 1, UINT64_MAX))
       ->type_name("N");
 }
 

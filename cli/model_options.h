@@ -29,7 +29,22 @@ struct ModelOptions {
 // --bn-eps
 void add_model_options(CLI::App& command, ModelOptions& options);
 void add_session_options(CLI::App& command, ModelOptions& options);  // --threads, --batch
+void add_crop_pct_option(CLI::App& command, double& crop_pct, const std::string& default_text);
 void add_image_size_option(CLI::App& command, ImageSize& size, const std::string& default_text);
+
+// Accepts numbers within [least, most]; CLI11 puts the option's name in front of the sentence.
+template <typename T>
+CLI::Validator in_range(const std::string& expected, T least, T most) {
+  return CLI::Validator(
+      [=](std::string& text) {
+        T value{};
+        if (CLI::detail::lexical_cast(text, value) && value >= least && value <= most) {
+          return std::string();
+        }
+        return "expected " + expected + ", found \"" + text + "\"";
+      },
+      "", "");
+}
 
 Model open_model(const ModelOptions& options);
 Session make_session(const Model& model, const ModelOptions& options);

@@ -41,9 +41,7 @@ void add_transform(CLI::App& app) {
   command.add_option("IMAGE", o->input, "A JPEG, PNG or WebP file")->required();
   command.add_option("--output", o->output, "The PNG to write")->required()->type_name("FILE.png");
   add_image_size_option(command, o->size, "224");
-  command.add_option("--crop-pct", o->image.crop_pct, "Crop size / resized size (default: 0.96)")
-      ->check(CLI::Range(1e-9, 1.0))
-      ->type_name("NUMBER");
+  add_crop_pct_option(command, o->image.crop_pct, "0.96");
   command.add_option("--interpolation", o->interpolation, "bicubic or bilinear")
       ->check(CLI::IsMember({"bicubic", "bilinear"}))
       ->type_name("NAME")

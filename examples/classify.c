@@ -18,6 +18,8 @@ int main(int argc, char** argv) {
   convmixer_image* images;
   convmixer_result* results;
   convmixer_prediction* predictions;
+  convmixer_model_info info = CONVMIXER_MODEL_INFO_INIT;
+  size_t top = TOP;
   int exit_code = EXIT_SUCCESS;
 
   if (argc < 3) {
@@ -29,28 +31,32 @@ int main(int argc, char** argv) {
   if (convmixer_model_open(argv[1], NULL, &model) != CONVMIXER_OK) return fail("model");
   if (convmixer_session_create(model, NULL, &session) != CONVMIXER_OK) return fail("session");
 
+  if (convmixer_model_get_info(model, &info) != CONVMIXER_OK) return fail("information");
+  if ((size_t)info.num_classes < top) top = (size_t)info.num_classes;
+
   count = (size_t)(argc - 2);
   images = calloc(count, sizeof(*images));
   results = calloc(count, sizeof(*results));
-  predictions = calloc(count * TOP, sizeof(*predictions));
+  predictions = calloc(count * top, sizeof(*predictions));
   if (images == NULL || results == NULL || predictions == NULL) return EXIT_FAILURE;
   for (i = 0; i < count; i++) images[i].path = argv[i + 2];
 
-  if (convmixer_classify(session, images, count, NULL, TOP, predictions, results) != CONVMIXER_OK) {
+  if (convmixer_classify(session, images, count, NULL, (int32_t)top, predictions, results) !=
+      CONVMIXER_OK) {
     return fail("classify");
   }
 
   /* Each image has a status of its own: one bad file does not spoil the others. */
   for (i = 0; i < count; i++) {
-    const convmixer_prediction* best = &predictions[i * TOP];
-    int k;
+    const convmixer_prediction* best = &predictions[i * top];
+    size_t k;
     if (results[i].status != CONVMIXER_OK) {
       fprintf(stderr, "%s\n", results[i].error);
       exit_code = EXIT_FAILURE;
       continue;
     }
     printf("%s:", argv[i + 2]);
-    for (k = 0; k < TOP; k++) {
+    for (k = 0; k < top; k++) {
       if (best[k].label != NULL) {
         printf("  %s %.3f", best[k].label, (double)best[k].probability);
       } else {

@@ -139,7 +139,7 @@ TEST_F(Cli, JsonHoldsAnObjectALine) {
       EXPECT_EQ(line["top"][0]["index"], 3);
       EXPECT_GT(line["top"][0]["probability"], line["top"][1]["probability"]);
     } else {
-      EXPECT_NE(line["status"], "ok");
+      EXPECT_EQ(line["status"], i == 3 ? "io_error" : "format_error");
       EXPECT_NE(line["error"].get<std::string>().find(line["file"].get<std::string>()),
                 std::string::npos);
       EXPECT_TRUE(line["top"].empty());
@@ -155,7 +155,7 @@ TEST_F(Cli, WalksFoldersWithoutGettingLost) {
   fs::copy(cat, folder / "tree/c.jpg");
   write_text(folder / "tree/notes.txt", "not looked at");
   fs::create_directory_symlink(folder / "tree", folder / "tree/b/loop");
-  fs::create_directory_symlink("b", folder / "tree/e");  // the same folder twice
+  fs::create_directory_symlink("b", folder / "tree/e");   // the same folder twice
   write_text(folder / "tree/d\xFF.jpg", read_text(cat));  // a name that is no UTF-8
   run({"classify", "--json", (folder / "tree").string()});
   ASSERT_EQ(code, 0) << err;
@@ -242,6 +242,10 @@ TEST_F(Cli, RefusesWrongUsage) {
   expect_error(2, {"--mean", "1,2"});
   run({"classify", "--crop-pct", "1.5", image});
   expect_error(2, {"--crop-pct", "1.5"});
+  run({"classify", "--top", "0", image});
+  expect_error(2, {"--top", "from 1", "found \"0\""});
+  run({"transform", "--crop-pct", "3", image, "--output", "/dev/null"});
+  expect_error(2, {"--crop-pct", "at most 1", "found \"3\""});
   run({"classify", "--onednn", "maybe", image});
   expect_error(2, {"--onednn"});
 }
