@@ -21,6 +21,9 @@
 namespace convmixer {
 namespace {
 
+// Of an image file: far above any real one, so that a wrong file does not take all memory.
+constexpr std::size_t kMostImageBytes = std::size_t{1} << 30;
+
 RgbView view_of(const convmixer_image& image, const std::string& name,
                 const DecodeOptions& decode) {
   if (image.width < 1 || image.height < 1) {
@@ -233,14 +236,19 @@ void load_image(const convmixer_image& image, const std::string& name, const Dec
   }
   RgbImage rgb;
   if (image.path != nullptr) {
-    const FileMap file(image.path);
+    const std::vector<std::uint8_t> file = read_file(image.path, kMostImageBytes);
     rgb = decode_image(file.data(), file.size(), decode, image.path);
   } else {
     rgb = decode_image(static_cast<const std::uint8_t*>(image.data), image.size, decode, name);
   }
   const RgbView view{rgb.pixels.data(), rgb.width, rgb.height,
                      std::size_t{3} * static_cast<std::size_t>(rgb.width)};
-  transform_image(view, transform, dst);
+  try {
+    transform_image(view, transform, dst);
+  } catch (const Error& e) {  // it does not know the image's name
+    throw Error(e.code(),
+                fmt::format("{}: {}", image.path != nullptr ? image.path : name, e.what()));
+  }
 }
 
 Ranking::Ranking(int num_classes)

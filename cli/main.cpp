@@ -20,7 +20,8 @@ std::string text_of(const std::function<convmixer_status(char*, size_t, size_t*)
 }
 
 void print(const std::string& text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0 ||
+      std::ferror(stdout) != 0) {
     throw Failure(kFailed, "standard output cannot be written");
   }
 }
@@ -63,6 +64,7 @@ int main(int argc, char** argv) {
   using namespace convmixer::cli;
   // A closed pipe is then an error of print() instead of a silent death.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // and so is a file that may not become so large
   try {
     const int code = run(argc, argv);
     print("");

@@ -22,9 +22,10 @@ constexpr const char* kBundledModel = "cifar10_256_8.safetensors";
 }
 
 // A whole number from 1 to `most`.
-int parse_number(const std::string& name, const std::string& text, int most,
-                 const std::string& expected) {
-  int value = 0;
+template <typename T = int>
+T parse_number(const std::string& name, const std::string& text, T most,
+               const std::string& expected) {
+  T value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < 1 || value > most) {
     refuse(name, expected, text);
@@ -134,9 +135,13 @@ void add_decode_options(CLI::App& command, convmixer_image_options& options) {
       "--exif", [&options](std::int64_t n) { options.exif_orientation = n > 0 ? 1 : 0; },
       "Turn and mirror images as their EXIF orientation says");
   command
-      .add_option("--max-pixels", options.max_pixels,
-                  "Refuse images of more pixels (default: 178956970)")
-      ->check(in_range<std::uint64_t>("a positive number", 1, UINT64_MAX))
+      .add_option_function<std::string>(
+          "--max-pixels",
+          [&options](const std::string& text) {
+            options.max_pixels =
+                parse_number<std::uint64_t>("--max-pixels", text, UINT64_MAX, "a positive number");
+          },
+          "Refuse images of more pixels (default: 178956970)")
       ->type_name("N");
 }
 

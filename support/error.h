@@ -16,8 +16,8 @@ enum class Code : int {
   kUnsupported = 4,      // well-formed, but this build, model or CPU cannot do it
   kLimit = 5,            // larger than a stated limit, e.g. an image's number of pixels
   kOutOfMemory = 6,
-  kBusy = 7,             // the session is in use by another thread
-  kInternal = 8,         // a defect of the library
+  kBusy = 7,      // the session is in use by another thread
+  kInternal = 8,  // a defect of the library
 };
 
 // The one exception type of the project. `what()` is a whole sentence for a person: it names the

@@ -18,33 +18,59 @@ namespace {
   throw Error(Code::kIo, path + ": " + why);
 }
 
-}  // namespace
+// A regular file, open for reading as long as the object lives.
+struct OpenFile {
+  int fd;
+  std::size_t size = 0;
 
-FileMap::FileMap(const std::string& path) {
-  // O_NONBLOCK: opening a pipe that nobody writes to must not hang; it is refused below.
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) fail(path, std::string("cannot be opened: ") + std::strerror(errno));
-  struct stat st {};
-  if (::fstat(fd, &st) != 0) {
-    const int error = errno;
+  explicit OpenFile(const std::string& path)
+      // O_NONBLOCK: opening a pipe that nobody writes to must not hang; it is refused below.
+      : fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+    if (fd < 0) fail(path, std::string("cannot be opened: ") + std::strerror(errno));
+    struct stat st {};
+    const int error = ::fstat(fd, &st) != 0 ? errno : 0;
+    if (error == 0 && S_ISREG(st.st_mode)) {
+      size = static_cast<std::size_t>(st.st_size);
+      return;
+    }
     ::close(fd);
-    fail(path, std::string("cannot be examined: ") + std::strerror(error));
-  }
-  if (!S_ISREG(st.st_mode)) {
-    ::close(fd);
+    if (error != 0) fail(path, std::string("cannot be examined: ") + std::strerror(error));
     fail(path, S_ISDIR(st.st_mode) ? "is a folder, expected a file" : "is not a regular file");
   }
-  size_ = static_cast<std::size_t>(st.st_size);
-  if (size_ != 0) {
-    void* p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
-    const int error = errno;
-    if (p == MAP_FAILED) {
-      ::close(fd);
-      fail(path, std::string("cannot be mapped into memory: ") + std::strerror(error));
-    }
-    data_ = static_cast<const std::uint8_t*>(p);
+  ~OpenFile() { ::close(fd); }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+};
+
+}  // namespace
+
+std::vector<std::uint8_t> read_file(const std::string& path, std::size_t most_bytes) {
+  const OpenFile file(path);
+  if (file.size > most_bytes) {
+    throw Error(Code::kLimit, path + ": expected at most " + std::to_string(most_bytes) +
+                                  " bytes, found " + std::to_string(file.size));
   }
-  ::close(fd);
+  std::vector<std::uint8_t> bytes(file.size);
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t n = ::read(file.fd, bytes.data() + done, bytes.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail(path, std::string("cannot be read: ") + std::strerror(errno));
+    if (n == 0) break;  // it has become shorter
+    done += static_cast<std::size_t>(n);
+  }
+  bytes.resize(done);
+  return bytes;
+}
+
+FileMap::FileMap(const std::string& path) {
+  const OpenFile file(path);
+  size_ = file.size;
+  if (size_ == 0) return;
+  void* p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
+  if (p == MAP_FAILED)
+    fail(path, std::string("cannot be mapped into memory: ") + std::strerror(errno));
+  data_ = static_cast<const std::uint8_t*>(p);
 }
 
 FileMap::~FileMap() {

@@ -242,6 +242,10 @@ TEST_F(Cli, RefusesWrongUsage) {
   expect_error(2, {"--mean", "1,2"});
   run({"classify", "--crop-pct", "1.5", image});
   expect_error(2, {"--crop-pct", "1.5"});
+  for (const char* most : {"0", "-1", "99999999999999999999", "many"}) {
+    run({"classify", "--max-pixels", most, image});
+    expect_error(2, {"--max-pixels", "a positive number", most});
+  }
   run({"classify", "--top", "0", image});
   expect_error(2, {"--top", "from 1", "found \"0\""});
   run({"transform", "--crop-pct", "3", image, "--output", "/dev/null"});
@@ -282,6 +286,8 @@ TEST_F(Cli, NoticesAFullDisk) {
   run({"classify", kShare + "/images"}, {}, "/dev/full");
   EXPECT_EQ(code, 1);
   EXPECT_NE(err.find("standard output"), std::string::npos) << err;
+  run({"--version"}, {}, "/dev/full");
+  EXPECT_EQ(code, 1);
 }
 
 // ---- run ----
