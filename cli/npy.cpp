@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/npy.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <bit>
@@ -26,9 +27,12 @@ struct Reader {
     throw Failure(kFailed, path + ": " + what);
   }
 
-  explicit Reader(const std::string& p) : path(p), file(std::fopen(p.c_str(), "rb"), std::fclose) {
+  explicit Reader(const std::string& p) : path(p), file(nullptr, std::fclose) {
+    // O_NONBLOCK: opening a pipe that nobody writes to must not hang; it is refused below.
+    const int fd = ::open(p.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st {};
-    if (!file || ::fstat(::fileno(file.get()), &st) != 0) {
+    if (fd >= 0) file.reset(::fdopen(fd, "rb"));
+    if (!file || ::fstat(fd, &st) != 0) {
       fail(std::string("cannot be opened: ") + std::strerror(errno));
     }
     if (!S_ISREG(st.st_mode))
@@ -43,6 +47,14 @@ struct Reader {
   }
 };
 
+// A file's text for a message: it may be long, or no text at all.
+std::string shown(const std::string& text) {
+  constexpr std::size_t kMost = 80;
+  std::string part = text.substr(0, kMost);
+  for (char& c : part) c = c < ' ' || c > '~' ? '?' : c;
+  return text.size() > kMost ? part + "…" : part;
+}
+
 // The text behind 'key': in the header, a Python dictionary, up to the `end` character.
 std::string value_of(const Reader& reader, const std::string& header, const std::string& key,
                      char end) {
@@ -51,14 +63,14 @@ std::string value_of(const Reader& reader, const std::string& header, const std:
       at == std::string::npos ? at : header.find_first_not_of(' ', at + key.size() + 3);
   const std::size_t to = from == std::string::npos ? from : header.find(end, from);
   if (to == std::string::npos)
-    reader.fail("expected a .npy header with '" + key + "', found " + header);
+    reader.fail("expected a .npy header with '" + key + "', found " + shown(header));
   return header.substr(from, to - from + (end == ')' ? 1 : 0));
 }
 
 std::vector<std::size_t> parse_shape(const Reader& reader, const std::string& text) {
   std::vector<std::size_t> shape;
   if (text.empty() || text.front() != '(')
-    reader.fail("expected a shape in the .npy header, found " + text);
+    reader.fail("expected a shape in the .npy header, found " + shown(text));
   for (std::size_t i = 1; i < text.size() && text[i] != ')';) {
     if (text[i] == ' ' || text[i] == ',') {
       ++i;
@@ -69,7 +81,7 @@ std::vector<std::size_t> parse_shape(const Reader& reader, const std::string& te
       value = value * 10 + static_cast<std::size_t>(text[i] - '0');
     }
     if (digits == 0 || digits == 18)
-      reader.fail("expected a shape in the .npy header, found " + text);
+      reader.fail("expected a shape in the .npy header, found " + shown(text));
     shape.push_back(value);
   }
   return shape;
@@ -105,7 +117,7 @@ Array read_npy(const std::string& path) {
   Reader reader(path);
   const std::string header = read_header(reader);
   const std::string type = value_of(reader, header, "descr", ',');
-  if (type != "'<f4'") reader.fail("expected float32 values ('<f4'), found " + type);
+  if (type != "'<f4'") reader.fail("expected float32 values ('<f4'), found " + shown(type));
   const std::string fortran = value_of(reader, header, "fortran_order", ',');
   if (fortran != "False") reader.fail("expected rows in C order, found Fortran order");
   Array array;

@@ -33,6 +33,7 @@ int standard_stream(const struct stat& st) {
 OutputFile::OutputFile(const std::string& path) : path_(path), target_(path) {
   struct stat st {};
   const bool exists = ::stat(path.c_str(), &st) == 0;
+  if (!exists && errno != ENOENT) fail(errno);
   if (exists && S_ISDIR(st.st_mode)) fail(EISDIR);
   if (const int stream = exists ? standard_stream(st) : -1; stream >= 0) {
     fd_ = ::dup(stream);
@@ -45,9 +46,12 @@ OutputFile::OutputFile(const std::string& path) : path_(path), target_(path) {
     return;
   }
   if (exists && ::access(path.c_str(), W_OK) != 0) fail(errno);
-  // Where the path is a link, the file it leads to is replaced, and the link stays.
+  // Where the path is a link, the file it leads to is replaced, and the link stays. A link to
+  // nothing, such as /dev/stdout where stdout is closed, must not be replaced either.
   std::error_code error;
-  if (exists) target_ = std::filesystem::canonical(path, error).string();
+  const bool link = std::filesystem::is_symlink(std::filesystem::symlink_status(path, error));
+  error.clear();
+  if (exists || link) target_ = std::filesystem::canonical(path, error).string();
   if (error) fail(error.value());
   // A short name, so that every name which is itself allowed can be written.
   std::string name = target_.substr(0, target_.rfind('/') + 1) + ".convmixer.XXXXXX";
