@@ -10,6 +10,7 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <tuple>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -57,15 +58,14 @@ void count(benchmark::State& state, double flops, double peak) {
 }
 
 // The layers of the preset and variant that run now; made once, not for each repetition.
-Layers& layers(const Preset& preset, const KernelTable& table) {
+Layers& layers(const Preset& preset, const KernelTable& table, Strassen strassen = Strassen::kOff) {
   static std::optional<Layers> current;
-  static const Preset* current_preset = nullptr;
-  static const KernelTable* current_table = nullptr;
-  if (current_preset != &preset || current_table != &table) {
+  static std::tuple<const Preset*, const KernelTable*, Strassen> current_key;
+  const std::tuple key{&preset, &table, strassen};
+  if (!current || current_key != key) {
     current.reset();
-    current.emplace(preset, table);
-    current_preset = &preset;
-    current_table = &table;
+    current.emplace(preset, table, strassen);
+    current_key = key;
   }
   return *current;
 }
@@ -75,8 +75,9 @@ bool correct(benchmark::State& state, const std::string& wrong) {
   return wrong.empty();
 }
 
-void bench_pointwise(benchmark::State& state, const Preset& preset, const KernelTable& table) {
-  Layers& l = layers(preset, table);
+void bench_pointwise(benchmark::State& state, const Preset& preset, const KernelTable& table,
+                     Strassen strassen) {
+  Layers& l = layers(preset, table, strassen);
   if (!correct(state, l.check_pointwise())) return;
   for (auto _ : state) l.pointwise(l.pointwise_weights().data());
   count(state, l.pointwise_flops(), peak_of(table));
@@ -84,8 +85,9 @@ void bench_pointwise(benchmark::State& state, const Preset& preset, const Kernel
 
 // The weights of every image come from memory, as they do in a deep model: copies of twice the L3
 // cache.
-void bench_pointwise_cold(benchmark::State& state, const Preset& preset, const KernelTable& table) {
-  Layers& l = layers(preset, table);
+void bench_pointwise_cold(benchmark::State& state, const Preset& preset, const KernelTable& table,
+                          Strassen strassen) {
+  Layers& l = layers(preset, table, strassen);
   if (!correct(state, l.check_pointwise())) return;
   const Buffer<float>& weights = l.pointwise_weights();
   std::vector<Buffer<float>> copies;
@@ -151,9 +153,13 @@ void add_all() {
         fmt::format("c{0}_p{1}_{2}x{2}", preset.dim, preset.patch_size, preset.side());
     for (const KernelTable* table : available_tables()) {
       const std::string v = fmt::format("/{}/", table->name);
-      add("pointwise" + v + c, [&, table](auto& s) { bench_pointwise(s, preset, *table); });
-      add("pointwise_cold" + v + c,
-          [&, table](auto& s) { bench_pointwise_cold(s, preset, *table); });
+      for (const Strassen strassen : {Strassen::kOff, Strassen::kOn}) {
+        const std::string op = strassen == Strassen::kOn ? "strassen" : "pointwise";
+        add(op + v + c,
+            [&, table, strassen](auto& s) { bench_pointwise(s, preset, *table, strassen); });
+        add(op + "_cold" + v + c,
+            [&, table, strassen](auto& s) { bench_pointwise_cold(s, preset, *table, strassen); });
+      }
       add("depthwise" + v + k, [&, table](auto& s) { bench_depthwise(s, preset, *table); });
       add("patch_embed_f32" + v + p,
           [&, table](auto& s) { bench_patch_embed(s, preset, *table, false); });

@@ -48,15 +48,20 @@ Node random_node(Op op, const char* name, int ic, int oc, int kernel_size, int k
 
 Graph folded(const Preset& preset) { return fold_batchnorm(fuse(random_graph(preset))); }
 
-PlanOptions only(const KernelTable& table) { return {table.name, OneDnn::kOff}; }
+PlanOptions only(const KernelTable& table, Strassen strassen) {
+  return {table.name, OneDnn::kOff, strassen, false};
+}
 
 // The error of element `what` is held to the limit that the kernel tests state (tests/check.h).
+// Strassen products, whose bound is one of norms, to some times as much.
 struct Check {
   int k;
   std::string wrong;
+  double factor = 1;
   void add(const reference::Result& want, std::size_t i, float got) {
-    const double limit = 0x1p-24 * (4 + 2 * std::sqrt(static_cast<double>(k))) * want.sum.v[i] +
-                         4e-7 * want.gelu.v[i];
+    const double limit =
+        factor * 0x1p-24 * (4 + 2 * std::sqrt(static_cast<double>(k))) * want.sum.v[i] +
+        4e-7 * want.gelu.v[i];
     if (!(std::fabs(want.y.v[i] - double{got}) <= limit) && wrong.empty()) {
       wrong = fmt::format("wrong result: element {}, want {}, got {}, limit {}", i, want.y.v[i],
                           got, limit);
@@ -101,16 +106,18 @@ Graph random_graph(const Preset& preset) {
   return graph;
 }
 
-Layers::Layers(const Preset& preset, const KernelTable& table)
+Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen)
     : table_(table),
       graph_(folded(preset)),
-      plan_(make_plan(random_graph(preset), kMean, kStd, only(table))),
+      plan_(make_plan(random_graph(preset), kMean, kStd, only(table, strassen))),
       layout_(plan_->geometry, table.lanes),
-      rows_(choose_split(plan_->geometry, 1, 1, block().pointwise.tiles).rows) {
+      rows_(choose_split(plan_->geometry, 1, 1, block().pointwise.tiles, plan_->native->strip_rows)
+                .rows) {
   const Geometry& g = plan_->geometry;
-  const int blocks = std::max(layout_.blocks, plan_->native->patch_embed.ic_blk);
+  const int blocks = std::max(layout_.blocks, ceil_div(plan_->native->patch_embed.ic, table.lanes));
   panel_ = Buffer<float>(static_cast<std::size_t>(blocks) *
                          spread_stride(static_cast<std::size_t>(rows_ * g.w * table.lanes)));
+  scratch_ = Buffer<float>(panel_.size() / 2);
   src_ = Buffer<float>(layout_.image_stride);
   dst_ = Buffer<float>(layout_.image_stride);
   image_ = Buffer<float>(3 * static_cast<std::size_t>(g.image_h * g.image_w));
@@ -138,7 +145,7 @@ PointwiseParams Layers::product(const PackedPointwise& w, int first_row, int row
   p.pixels = rows * plan_->geometry.w;
   p.panel_block_stride =
       static_cast<std::ptrdiff_t>(spread_stride(static_cast<std::size_t>(p.pixels * table_.lanes)));
-  p.ic_blk = w.ic_blk;
+  p.ic = w.ic;
   p.oc_blk = w.oc_blk;
   p.weights = w.weights.data();
   p.bias = w.bias.data();
@@ -152,12 +159,23 @@ PointwiseParams Layers::product(const PackedPointwise& w, int first_row, int row
   return p;
 }
 
+void Layers::multiply(const PackedPointwise& w, const PointwiseParams& p) {
+  if (w.strassen) {
+    const std::size_t stride = spread_stride(static_cast<std::size_t>(p.pixels / 2 * table_.lanes));
+    const StrassenParams s{p, w.unscale.data(), scratch_.data(),
+                           static_cast<std::ptrdiff_t>(stride)};
+    table_.strassen[w.activation](&s);
+  } else {
+    table_.pointwise[w.activation](&p);
+  }
+}
+
 void Layers::pointwise(const float* weights) {
   const PackedPointwise& w = block().pointwise;
   for (int y = 0; y < plan_->geometry.h; y += rows_) {
     PointwiseParams p = product(w, y, rows_at(y));
     p.weights = weights;
-    table_.pointwise[w.activation](&p);
+    multiply(w, p);
   }
 }
 
@@ -176,6 +194,7 @@ DepthwiseParams Layers::convolution(int channel_block, int first_row, int rows) 
   p.y_end = first_row + rows;
   p.weights = w.weights.data() + lane * w.kernel_size * w.kernel_size;
   p.bias = w.bias.data() + lane;
+  p.src_scale = w.src_scale.data() + lane;
   p.scale = w.scale.data() + lane;
   p.dst = panel_.data() + static_cast<std::size_t>(channel_block) *
                               spread_stride(static_cast<std::size_t>(rows * g.w * table_.lanes));
@@ -221,17 +240,19 @@ std::string Layers::check_pointwise() {
   constexpr int kPixels = 5;
   const Node& node = graph_.nodes[1].body[1];
   const PointwiseParams p = product(block().pointwise, 0, rows_);
-  table_.pointwise[block().pointwise.activation](&p);
+  multiply(block().pointwise, p);
   reference::Tensor src(1, node.ic, 1, kPixels);
   for (int c = 0; c < node.ic; ++c) {
+    const float scale = block().depthwise.src_scale[static_cast<std::size_t>(c)];
     for (int i = 0; i < kPixels; ++i) {
       src.at(0, c, 0, i) = panel_[static_cast<std::size_t>(c / table_.lanes * p.panel_block_stride +
-                                                           i * table_.lanes + c % table_.lanes)];
+                                                           i * table_.lanes + c % table_.lanes)] /
+                           scale;
     }
   }
   const reference::Result want = reference::pointwise(
       src, node.oc, node.weights.data, epilogue(node, 0, static_cast<std::size_t>(node.oc)));
-  Check check{node.ic, ""};
+  Check check{node.ic, "", block().pointwise.strassen ? 8.0 : 1.0};
   for (int o = 0; o < node.oc; ++o) {
     for (int i = 0; i < kPixels; ++i) {
       check.add(want, want.y.index(0, o, 0, i),

@@ -20,7 +20,7 @@ Graph random_graph(const Preset& preset);
 
 class Layers {
  public:
-  Layers(const Preset& preset, const KernelTable& table);
+  Layers(const Preset& preset, const KernelTable& table, Strassen strassen = Strassen::kOff);
 
   // Each runs a layer over one image, strip by strip. `weights` is pointwise_weights() or a copy.
   void pointwise(const float* weights);
@@ -39,6 +39,7 @@ class Layers {
 
  private:
   const NativeBlock& block() const { return plan_->native->blocks[0]; }
+  void multiply(const PackedPointwise& w, const PointwiseParams& p);
   PointwiseParams product(const PackedPointwise& w, int first_row, int rows);
   DepthwiseParams convolution(int channel_block, int first_row, int rows);
   void patches(bool u8, int first_row, int rows);
@@ -49,7 +50,7 @@ class Layers {
   std::shared_ptr<const Plan> plan_;
   PlaneLayout layout_;
   int rows_;  // of a strip
-  Buffer<float> panel_, src_, dst_, image_;
+  Buffer<float> panel_, scratch_, src_, dst_, image_;
   std::vector<std::uint8_t> bytes_;
   std::vector<std::int32_t> offset_;
 };

@@ -47,7 +47,7 @@ int choose_chunk(const Plan& plan, int threads) {
   if (plan.onednn) return 1;
   const PlaneLayout planes(plan.geometry, plan.native->table->lanes);
   const std::size_t an_image = 2 * planes.image_stride * sizeof(float);
-  const int strips = choose_split(plan.geometry, 1, 1, 1).strips;
+  const int strips = choose_split(plan.geometry, 1, 1, 1, plan.native->strip_rows).strips;
   const auto in_cache =
       static_cast<int>(std::min<std::size_t>(1024, cache_sizes().l3 / 2 / an_image));
   return std::min(ceil_div(16 * threads, strips),
@@ -56,11 +56,12 @@ int choose_chunk(const Plan& plan, int threads) {
 
 }  // namespace
 
-Split choose_split(const Geometry& g, int n, int threads, int oc_tiles) {
+Split choose_split(const Geometry& g, int n, int threads, int oc_tiles, int given_rows) {
   const double dim = g.dim, taps = static_cast<double>(g.kernel_size) * g.kernel_size;
   Split best{};
   double best_cost = 0;
   for (int rows = 1; rows == 1 || (rows <= g.h && rows * g.w <= kMostPixels); ++rows) {
+    if (given_rows != 0) rows = given_rows;
     const int strips = ceil_div(g.h, rows);
     const int parts = std::clamp(threads / std::max(1, n * strips), 1, oc_tiles);
     const double tasks = static_cast<double>(n) * strips * parts;
@@ -72,6 +73,7 @@ Split choose_split(const Geometry& g, int n, int threads, int oc_tiles) {
       best = {rows, strips, parts};
       best_cost = cost;
     }
+    if (given_rows != 0) break;
   }
   return best;
 }
@@ -80,9 +82,10 @@ struct Session::Impl {
   std::shared_ptr<const Plan> plan;
   int threads, chunk;
 
-  // Ours: [2][chunk images] planes, a panel a thread, the classifier's panel and result.
-  std::size_t panel_floats = 0, arena_bytes = 0;
-  Buffer<float> planes[2], panels, head_panel, head_dst;
+  // Ours: [2][chunk images] planes; a thread's panel, and Strassen's sums of it; the classifier's
+  // panel and result.
+  std::size_t panel_floats = 0, scratch_floats = 0, arena_bytes = 0;
+  Buffer<float> planes[2], panels, scratch, head_panel, head_dst;
   std::vector<std::int32_t> plane_offset, head_offset;
 
   // oneDNN's.
@@ -116,15 +119,20 @@ struct Session::Impl {
     const Geometry& g = plan->geometry;
     const auto lanes = static_cast<std::size_t>(native.table->lanes);
     const PlaneLayout layout(g, native.table->lanes);
-    const int most_rows = std::max(1, std::min(g.h, kMostPixels / g.w));
+    const int most_rows =
+        native.strip_rows != 0 ? native.strip_rows : std::max(1, std::min(g.h, kMostPixels / g.w));
     const auto images = static_cast<std::size_t>(chunk);
     const auto pixels = static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w);
-    const auto widest =
-        static_cast<std::size_t>(std::max(layout.blocks, native.patch_embed.ic_blk));
-    panel_floats = widest * spread_stride(static_cast<std::size_t>(most_rows) *
-                                          static_cast<std::size_t>(g.w) * lanes);
+    const auto widest = static_cast<std::size_t>(
+        std::max(layout.blocks, ceil_div(native.patch_embed.ic, native.table->lanes)));
+    panel_floats = widest * static_cast<std::size_t>(panel_stride(most_rows * g.w));
+    if (native.strip_rows != 0) {
+      scratch_floats = static_cast<std::size_t>(layout.blocks / 2) *
+                       static_cast<std::size_t>(panel_stride(most_rows * g.w / 2));
+    }
     for (Buffer<float>& b : planes) b = Buffer<float>(images * layout.image_stride);
     panels = Buffer<float>(panel_floats * static_cast<std::size_t>(threads));
+    scratch = Buffer<float>(scratch_floats * static_cast<std::size_t>(threads));
     head_panel = Buffer<float>(static_cast<std::size_t>(layout.blocks) * head_stride());
     head_dst = Buffer<float>(static_cast<std::size_t>(native.head.oc_blk) * head_stride());
     for (std::size_t i = 0; i < pixels; ++i) {
@@ -132,8 +140,8 @@ struct Session::Impl {
     }
     for (std::size_t i = 0; i < images; ++i)
       head_offset.push_back(static_cast<std::int32_t>(i * lanes));
-    arena_bytes = planes[0].bytes() + planes[1].bytes() + panels.bytes() + head_panel.bytes() +
-                  head_dst.bytes() +
+    arena_bytes = planes[0].bytes() + planes[1].bytes() + panels.bytes() + scratch.bytes() +
+                  head_panel.bytes() + head_dst.bytes() +
                   (plane_offset.size() + head_offset.size()) * sizeof(std::int32_t);
   }
 
@@ -158,14 +166,14 @@ struct Session::Impl {
     return t;
   }
 
-  void pointwise(const PackedPointwise& w, const float* panel, std::ptrdiff_t panel_stride,
+  void pointwise(const PackedPointwise& w, const float* panel, std::ptrdiff_t stride,
                  int pixels, float* dst, const std::int32_t* offset, std::size_t dst_stride,
-                 int tile_begin, int tile_end) const {
+                 int tile_begin, int tile_end, float* sums = nullptr) const {
     PointwiseParams p{};
     p.panel = panel;
-    p.panel_block_stride = panel_stride;
+    p.panel_block_stride = stride;
     p.pixels = pixels;
-    p.ic_blk = w.ic_blk;
+    p.ic = w.ic;
     p.oc_blk = w.oc_blk;
     p.weights = w.weights.data();
     p.bias = w.bias.data();
@@ -176,7 +184,13 @@ struct Session::Impl {
     p.dst_block_stride = static_cast<std::ptrdiff_t>(dst_stride);
     p.tile_begin = tile_begin;
     p.tile_end = tile_end;
-    plan->native->table->pointwise[w.activation](&p);
+    const KernelTable& table = *plan->native->table;
+    if (w.strassen) {
+      const StrassenParams s{p, w.unscale.data(), sums, panel_stride(pixels / 2)};
+      table.strassen[w.activation](&s);
+    } else {
+      table.pointwise[w.activation](&p);
+    }
   }
 
   std::ptrdiff_t panel_stride(int pixels) const {
@@ -212,31 +226,44 @@ struct Session::Impl {
   // the thread's cache, and the pointwise product reads it there. (Where the output channels are
   // split, each part computes the panel for itself: no thread waits for another inside a layer.)
   void block(const PlaneLayout& layout, const NativeBlock& b, const Task& t, const float* src,
-             float* panel, float* dst) const {
+             float* panel, float* sums, float* dst) const {
     const KernelTable& table = *plan->native->table;
     const Geometry& g = plan->geometry;
     const int pixels = t.pixels(g.w);
     const auto image =
         static_cast<std::size_t>(t.image) * layout.image_stride + layout.first_pixel();
     const std::ptrdiff_t stride = panel_stride(pixels);
-    const int area = b.depthwise.kernel_size * b.depthwise.kernel_size;
+    const int k = b.depthwise.kernel_size, pad = (k - 1) / 2;
+    // What the next channel block's rows hold.
+    const int read_rows = std::min(g.h, t.y_end + k - 1 - pad) - std::max(0, t.y_begin - pad);
+    const auto read_lines = static_cast<int>(static_cast<std::size_t>(read_rows) *
+                                             layout.row_stride * sizeof(float) / 64);
     for (int c = 0; c < layout.blocks; ++c) {
       const std::ptrdiff_t lane = static_cast<std::ptrdiff_t>(c) * table.lanes;
-      const DepthwiseParams p{src + image + static_cast<std::size_t>(c) * layout.block_stride,
-                              g.h,
-                              g.w,
-                              b.depthwise.kernel_size,
-                              static_cast<int>(layout.row_stride),
-                              t.y_begin,
-                              t.y_end,
-                              b.depthwise.weights.data() + lane * area,
-                              b.depthwise.bias.data() + lane,
-                              b.depthwise.scale.data() + lane,
-                              panel + c * stride};
+      const float* const plane = src + image + static_cast<std::size_t>(c) * layout.block_stride;
+      DepthwiseParams p{};
+      p.src = plane;
+      p.h = g.h;
+      p.w = g.w;
+      p.kernel_size = k;
+      p.row_stride = static_cast<int>(layout.row_stride);
+      p.y_begin = t.y_begin;
+      p.y_end = t.y_end;
+      p.weights = b.depthwise.weights.data() + lane * k * k;
+      p.bias = b.depthwise.bias.data() + lane;
+      p.src_scale = b.depthwise.src_scale.data() + lane;
+      p.scale = b.depthwise.scale.data() + lane;
+      p.dst = panel + c * stride;
+      if (c + 1 < layout.blocks) {
+        p.next = plane + layout.block_stride +
+                 static_cast<std::size_t>(std::max(0, t.y_begin - pad)) * layout.row_stride;
+        p.next_lines = read_lines;
+      }
       table.depthwise[b.depthwise.activation](&p);
     }
     pointwise(b.pointwise, panel, stride, pixels, dst + image,
-              plane_offset.data() + t.y_begin * g.w, layout.block_stride, t.tile_begin, t.tile_end);
+              plane_offset.data() + t.y_begin * g.w, layout.block_stride, t.tile_begin, t.tile_end,
+              sums);
   }
 
   // Of channel block c, into the classifier's panel, where images stand side by side.
@@ -255,7 +282,7 @@ struct Session::Impl {
     const NativePlan& native = *plan->native;
     const Geometry& g = plan->geometry;
     const PlaneLayout layout(g, native.table->lanes);
-    const Split split = choose_split(g, n, threads, native.patch_embed.tiles);
+    const Split split = choose_split(g, n, threads, native.patch_embed.tiles, native.strip_rows);
     const int tasks = n * split.strips * split.parts;
     const auto stride = static_cast<std::ptrdiff_t>(head_stride());
     Team team;
@@ -263,15 +290,16 @@ struct Session::Impl {
     {
       // Fewer than asked for inside a caller's region.
       const int members = omp_get_num_threads();
-      float* const panel =
-          panels.data() + panel_floats * static_cast<std::size_t>(omp_get_thread_num());
+      const auto member = static_cast<std::size_t>(omp_get_thread_num());
+      float* const panel = panels.data() + panel_floats * member;
+      float* const sums = scratch.data() + scratch_floats * member;
       float *from = planes[0].data(), *to = planes[1].data();
       team.run_tasks(members, tasks, [&](int i) {
         patch_embed(layout, task(split, i, native.patch_embed.tiles), src, panel, from);
       });
       for (const NativeBlock& b : native.blocks) {
         team.run_tasks(members, tasks, [&](int i) {
-          block(layout, b, task(split, i, b.pointwise.tiles), from, panel, to);
+          block(layout, b, task(split, i, b.pointwise.tiles), from, panel, sums, to);
         });
         std::swap(from, to);
       }

@@ -37,10 +37,11 @@ class Session {
 };
 
 // How the work of one layer over n images is cut: strips of `rows` rows of pixels and, where there
-// are more threads than strips, each strip's output channels in `parts`.
+// are more threads than strips, each strip's output channels in `parts`. `rows` is given or, where
+// it is 0, chosen.
 struct Split {
   int rows, strips, parts;
 };
-Split choose_split(const Geometry& geometry, int n, int threads, int oc_tiles);
+Split choose_split(const Geometry& geometry, int n, int threads, int oc_tiles, int rows = 0);
 
 }  // namespace convmixer

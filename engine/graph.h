@@ -68,6 +68,8 @@ struct Node {
   Activation activation = Activation::kIdentity;
   BatchNorm batchnorm;  // kBatchNorm only
   Affine affine;        // fused operators only
+  // Of what `affine` is applied to, by BatchNorm's running statistics; empty where unknown.
+  std::vector<double> mean, variance;
   bool residual = false;
   std::vector<Node> body;  // kBlock only
 };

@@ -9,27 +9,18 @@
 namespace convmixer {
 namespace {
 
-// `count` floats, the given values first; an empty list stands for `otherwise` in the first n.
-Buffer<float> padded(const std::vector<double>& values, double otherwise, int n, int count) {
-  Buffer<float> out(static_cast<std::size_t>(count));
-  for (int i = 0; i < n; ++i) {
-    out[i] = static_cast<float>(values.empty() ? otherwise : values[static_cast<std::size_t>(i)]);
-  }
-  return out;
-}
-
 // `source(o)` is the row of output channel o, `column(i)` the place in it of input channel i.
 template <typename Column>
 PackedPointwise pack_product(const Node& node, const Affine& affine, const KernelTable& table,
                              int ic, Column column) {
   PackedPointwise packed;
   const int tile = table.oc_tile;
-  packed.ic_blk = ceil_div(ic, table.lanes);
+  packed.ic = ic;
   packed.oc_blk = ceil_div(node.oc, table.lanes);
   packed.tiles = ceil_div(node.oc, tile);
   packed.activation = kernel_activation(node.activation);
   const int oc_padded = packed.tiles * tile;
-  const std::size_t rows = static_cast<std::size_t>(packed.ic_blk) * table.lanes;
+  const std::size_t rows = static_cast<std::size_t>(ceil_div(ic, table.lanes)) * table.lanes;
   packed.weights = Buffer<float>(rows * static_cast<std::size_t>(oc_padded));
   for (int t = 0; t < packed.tiles; ++t) {
     float* const dst = packed.weights.data() + static_cast<std::size_t>(t) * tile * rows;
@@ -55,6 +46,14 @@ bool non_finite(const std::vector<double>& values) {
 
 }  // namespace
 
+Buffer<float> padded(const std::vector<double>& values, double otherwise, int n, int count) {
+  Buffer<float> out(static_cast<std::size_t>(count));
+  for (int i = 0; i < n; ++i) {
+    out[i] = static_cast<float>(values.empty() ? otherwise : values[static_cast<std::size_t>(i)]);
+  }
+  return out;
+}
+
 KernelActivation kernel_activation(Activation activation) {
   switch (activation) {
     case Activation::kIdentity:
@@ -68,11 +67,11 @@ KernelActivation kernel_activation(Activation activation) {
 }
 
 std::size_t PackedPointwise::bytes() const {
-  return weights.bytes() + bias.bytes() + scale.bytes() + shift.bytes();
+  return weights.bytes() + bias.bytes() + scale.bytes() + shift.bytes() + unscale.bytes();
 }
 
 std::size_t PackedDepthwise::bytes() const {
-  return weights.bytes() + bias.bytes() + scale.bytes();
+  return weights.bytes() + bias.bytes() + src_scale.bytes() + scale.bytes();
 }
 
 PackedPointwise pack_pointwise(const Node& node, const KernelTable& table) {
@@ -87,7 +86,8 @@ PackedPointwise pack_patch_embed(const Node& node, const KernelTable& table, Pat
   });
 }
 
-PackedDepthwise pack_depthwise(const Node& node, const KernelTable& table) {
+PackedDepthwise pack_depthwise(const Node& node, const KernelTable& table,
+                               const std::vector<float>& dst_scale) {
   if (non_finite(node.affine.shift) ||
       std::any_of(node.affine.shift.begin(), node.affine.shift.end(),
                   [](double v) { return v != 0; })) {
@@ -107,7 +107,9 @@ PackedDepthwise pack_depthwise(const Node& node, const KernelTable& table) {
   }
   node.weights.let_go();
   packed.bias = padded(node.bias, 0.0, node.oc, blocks * lanes);
+  packed.src_scale = padded({dst_scale.begin(), dst_scale.end()}, 1.0, node.oc, blocks * lanes);
   packed.scale = padded(node.affine.scale, 1.0, node.oc, blocks * lanes);
+  for (std::size_t c = 0; c < packed.scale.size(); ++c) packed.scale[c] *= packed.src_scale[c];
   return packed;
 }
 

@@ -15,19 +15,22 @@ inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 KernelActivation kernel_activation(Activation activation);
 
-// [oc tile][ic][kOcTile] weights and [oc tile][kOcTile] vectors of a pointwise product.
+// [oc tile][ic][kOcTile] weights and [oc tile][kOcTile] vectors of a pointwise product; or those of
+// a Strassen product (engine/strassen.h), whose tiles are those of half the output channels.
 struct PackedPointwise {
-  int ic_blk = 0, oc_blk = 0, tiles = 0;
+  bool strassen = false;
+  int ic = 0, oc_blk = 0, tiles = 0;
   KernelActivation activation = kActIdentity;
   Buffer<float> weights, bias, scale, shift;
+  Buffer<float> unscale;  // of a Strassen product
   std::size_t bytes() const;
 };
 
 struct PackedDepthwise {
   int kernel_size = 0;
   KernelActivation activation = kActIdentity;
-  Buffer<float> weights;      // [c_blk][k][k][lanes]
-  Buffer<float> bias, scale;  // [c_blk][lanes]
+  Buffer<float> weights;                 // [c_blk][k][k][lanes]
+  Buffer<float> bias, src_scale, scale;  // [c_blk][lanes]
   std::size_t bytes() const;
 };
 
@@ -40,7 +43,12 @@ enum class PatchOrder { kChannelsFirst, kChannelsLast };
 PackedPointwise pack_pointwise(const Node& node, const KernelTable& table);
 PackedPointwise pack_patch_embed(const Node& node, const KernelTable& table, PatchOrder order);
 // The node's shift must have been folded (fold_batchnorm); throws Error(kInternal) otherwise.
-PackedDepthwise pack_depthwise(const Node& node, const KernelTable& table);
+// Results are multiplied by `dst_scale`, a value a channel, or by 1 where it is empty.
+PackedDepthwise pack_depthwise(const Node& node, const KernelTable& table,
+                               const std::vector<float>& dst_scale);
+
+// `count` floats, the n given values first; an empty list stands for `otherwise` in the first n.
+Buffer<float> padded(const std::vector<double>& values, double otherwise, int n, int count);
 
 // Whether any weight, bias or BatchNorm value of a fused node is NaN or infinite.
 bool has_non_finite(const Node& node);

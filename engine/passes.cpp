@@ -77,7 +77,12 @@ Node fuse_convolution(const std::vector<Node>& nodes, std::size_t& i, bool in_bl
   const auto next_is = [&](Op op) { return i < nodes.size() && nodes[i].op == op; };
   Node fused = nodes[i++];
   if (next_is(Op::kActivation)) fused.activation = nodes[i++].activation;
-  if (next_is(Op::kBatchNorm)) fused.affine = to_affine(nodes[i++], fused);
+  if (next_is(Op::kBatchNorm)) {
+    const BatchNorm& bn = nodes[i].batchnorm;
+    fused.affine = to_affine(nodes[i++], fused);
+    fused.mean.assign(bn.running_mean.begin(), bn.running_mean.end());
+    fused.variance.assign(bn.running_var.begin(), bn.running_var.end());
+  }
   if (next_is(Op::kAdd)) {
     // kAdd adds the block's input, `residual` the node's: the same only at the block's start.
     require(in_block && first == 0 && fused.ic == fused.oc, nodes[i],

@@ -9,6 +9,7 @@
 #include "engine/layout.h"
 #include "engine/openmp.h"
 #include "engine/passes.h"
+#include "engine/strassen.h"
 #include "engine/threads.h"
 #include "kernels/registry.h"
 #include "support/error.h"
@@ -67,6 +68,13 @@ void check(const PlanOptions& options, const std::vector<Candidate>& list) {
                             options.isa));
   }
   const bool any = std::any_of(list.begin(), list.end(), [](auto& c) { return c.refusal.empty(); });
+  if (options.onednn == OneDnn::kOn && options.strassen == Strassen::kOn) {
+    throw Error(Code::kInvalidArgument, "oneDNN has no Strassen products: ask for one of the two");
+  }
+  if (options.low_memory && options.strassen == Strassen::kOn) {
+    throw Error(Code::kInvalidArgument,
+                "Strassen's weights take 7/4 of the memory: ask for them or for low memory");
+  }
   if (any) return;
   const std::string wanted = options.onednn == OneDnn::kOn ? "onednn" : options.isa;
   for (const Variant& v : variants()) {
@@ -116,21 +124,57 @@ void note_non_finite(const Node& node, Plan& plan) {
   if (has_non_finite(node)) plan.non_finite.push_back(node.name);
 }
 
-std::unique_ptr<NativePlan> pack_native(const Parts& parts, const KernelTable& table, Plan& plan) {
+// Why none of the plan's pointwise products is to be Strassen's, or "".
+std::string refuse_all_strassen(const PlanOptions& options, const Geometry& geometry,
+                                const KernelTable& table) {
+  if (options.strassen == Strassen::kOff) return "Strassen is switched off";
+  std::string reason = refuse_strassen(geometry, table);
+  if (options.strassen == Strassen::kOn) return reason;
+  if (reason.empty() && options.low_memory) reason = "low memory is asked for";
+  return reason.empty() ? doubt_strassen(geometry, table) : reason;
+}
+
+// A block with the better of the two products; plan.products tells which and why.
+NativeBlock pack_block(const Node& before, const Node& depthwise, const Node& pointwise,
+                       const KernelTable& table, const PlanOptions& options, std::string reason,
+                       Plan& plan) {
+  Balance scales;
+  if (reason.empty()) {
+    scales = balance(before, depthwise, pointwise);
+    reason = refuse_strassen(scales);
+  }
+  if (!reason.empty() && options.strassen == Strassen::kOn) {
+    throw Error(Code::kUnsupported, fmt::format("{}: Strassen's algorithm is asked for, but {}",
+                                                pointwise.name, reason));
+  }
+  if (!reason.empty()) {
+    plan.products.push_back("plain: " + reason);
+    return {pack_depthwise(depthwise, table, {}), pack_pointwise(pointwise, table)};
+  }
+  plan.products.emplace_back("Strassen");
+  return {pack_depthwise(depthwise, table, scales.ic), pack_strassen(pointwise, scales, table)};
+}
+
+std::unique_ptr<NativePlan> pack_native(const Parts& parts, const KernelTable& table,
+                                        const PlanOptions& options, Plan& plan) {
   auto native = std::make_unique<NativePlan>();
   native->table = &table;
+  const std::string no_strassen = refuse_all_strassen(options, plan.geometry, table);
+  if (no_strassen.empty()) native->strip_rows = strassen_rows(plan.geometry);
   note_non_finite(*parts.patch_embed, plan);
   native->patch_embed = pack_patch_embed(*parts.patch_embed, table, PatchOrder::kChannelsFirst);
   native->patch_embed_raw =
       pack_patch_embed(parts.patch_embed_raw, table, PatchOrder::kChannelsLast);
   plan.weight_bytes += native->patch_embed.bytes() + native->patch_embed_raw.bytes();
+  const Node* before = parts.patch_embed;
   for (const auto& [depthwise, pointwise] : parts.blocks) {
     note_non_finite(*depthwise, plan);
     note_non_finite(*pointwise, plan);
     native->blocks.push_back(
-        {pack_depthwise(*depthwise, table), pack_pointwise(*pointwise, table)});
+        pack_block(*before, *depthwise, *pointwise, table, options, no_strassen, plan));
     plan.weight_bytes +=
         native->blocks.back().depthwise.bytes() + native->blocks.back().pointwise.bytes();
+    before = pointwise;
   }
   note_non_finite(*parts.head, plan);
   native->head = pack_pointwise(*parts.head, table);
@@ -211,9 +255,10 @@ std::string after(const Node& node) {
 void list_layers(const Parts& parts, Plan& plan) {
   const Geometry& g = plan.geometry;
   const auto pixels = static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w);
-  std::size_t op = 0;
+  std::size_t op = 0, product = 0;
   const auto add = [&](const Node& node, std::string shape, std::size_t macs) {
     std::string name = plan.implementation();
+    if (plan.native && node.op == Op::kPointwise) name += " (" + plan.products[product++] + ")";
     if (plan.onednn) name += " (" + plan.onednn->implementation(op++) + ")";
     plan.layers.push_back({node.name, std::move(shape), std::move(name)});
     plan.num_macs += macs;
@@ -292,7 +337,7 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
       plan->non_finite.clear();
       try {
         if (c.table != nullptr) {
-          plan->native = pack_native(parts, *c.table, *plan);
+          plan->native = pack_native(parts, *c.table, options, *plan);
         } else {
           run_after_fork_too([&] {
             const OmpThreads guard(default_threads());

@@ -16,10 +16,15 @@
 namespace convmixer {
 
 enum class OneDnn { kAuto, kOn, kOff };
+// Pointwise products by Strassen's algorithm: where it wins (engine/strassen.h), everywhere or an
+// error, nowhere.
+enum class Strassen { kAuto, kOn, kOff };
 
 struct PlanOptions {
   std::string isa;  // "portable", "avx2", "avx512"; empty: the best available
   OneDnn onednn = OneDnn::kAuto;
+  Strassen strassen = Strassen::kAuto;
+  bool low_memory = false;  // kAuto is kOff: Strassen's weights take 7 / 4 of the plain ones
 };
 
 struct Geometry {
@@ -40,11 +45,12 @@ struct NativeBlock {
 struct NativePlan {
   const KernelTable* table = nullptr;
   PackedPointwise patch_embed, patch_embed_raw;  // normalised floats; raw bytes
+  int strip_rows = 0;  // of every strip where a block is a Strassen product; 0: free
   std::vector<NativeBlock> blocks;
   PackedPointwise head;
 };
 
-// What runs a layer.
+// What runs a layer, and why not something else.
 struct LayerChoice {
   std::string layer, shape, implementation;
 };
@@ -57,6 +63,7 @@ struct Plan {
   std::unique_ptr<NativePlan> native;
   std::unique_ptr<onednn::Program> onednn;
   std::vector<LayerChoice> layers;
+  std::vector<std::string> products;  // of native blocks: "Strassen", or "plain: " and the reason
   std::vector<std::string> refusals;  // of better candidates: "avx512: this CPU or system lacks …"
   std::vector<std::string> non_finite;  // layers with NaN or infinite values
   std::size_t weight_bytes = 0;         // packed
@@ -67,8 +74,8 @@ struct Plan {
 // Packs the weights of `graph` (as models/ builds it, before any pass) for images of graph.h ×
 // graph.w. `mean` and `std` normalise raw bytes. Throws Error: kInvalidArgument for an unknown isa,
 // kUnsupported for one this CPU or build lacks (each with the list of the valid ones) and for
-// oneDNN where it is asked for and cannot run a layer, kLimit for an image whose planes int32
-// offsets cannot reach.
+// oneDNN or Strassen's algorithm where it is asked for and cannot run a layer, kLimit for an image
+// whose planes int32 offsets cannot reach.
 std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<double, 3>& mean,
                                       const std::array<double, 3>& std, const PlanOptions& options);
 

@@ -7,17 +7,20 @@
 // borders: the planes carry zeros beside each row, and taps above and below the image are left out.
 #pragma once
 
+#include "kernels/prefetch.inl.h"
+
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
 template <int N>
 void depthwise_tile(const DepthwiseParams& p, const float* src, const float* weights, int ky_count,
-                    float* dst) {
+                    float* dst, Prefetch& next) {
   Vec sum[N];
   const Vec bias = load(p.bias);
 #pragma GCC unroll 32
   for (int x = 0; x < N; ++x) sum[x] = bias;
   for (int ky = 0; ky < ky_count; ++ky, src += p.row_stride) {
+    next.step();
     for (int kx = 0; kx < p.kernel_size; ++kx, weights += kLanes) {
       const Vec w = load(weights);
       const float* const row = src + kx * kLanes;
@@ -29,7 +32,8 @@ void depthwise_tile(const DepthwiseParams& p, const float* src, const float* wei
   for (int x = 0; x < N; ++x) store(dst + x * kLanes, sum[x]);
 }
 
-using DepthwiseTile = void (*)(const DepthwiseParams&, const float*, const float*, int, float*);
+using DepthwiseTile = void (*)(const DepthwiseParams&, const float*, const float*, int, float*,
+                               Prefetch&);
 
 template <int N, int... Rest>
 struct DepthwiseTiles : DepthwiseTiles<N - 1, N, Rest...> {};
@@ -44,7 +48,9 @@ void depthwise(const DepthwiseParams* params) {
   const int k = p.kernel_size, pad = (k - 1) / 2;
   const int tiles = (p.w + kRowTile - 1) / kRowTile;
   const int size = p.w / tiles, larger = p.w % tiles;
-  const Vec scale = load(p.scale);
+  const Vec scale = load(p.scale), src_scale = load(p.src_scale);
+  const int steps = (p.y_end - p.y_begin) * tiles * k;
+  Prefetch next{p.next, (p.next_lines + steps - 1) / steps};
   float* dst = p.dst;
   for (int y = p.y_begin; y < p.y_end; ++y, dst += p.w * kLanes) {
     const int ky_begin = y < pad ? pad - y : 0;
@@ -54,13 +60,13 @@ void depthwise(const DepthwiseParams* params) {
     for (int i = 0, x = 0; i < tiles; ++i) {
       const int n = size + (i < larger ? 1 : 0);
       DepthwiseTiles<kRowTile>::kBySize[n](p, first + (x - pad) * kLanes, weights,
-                                           ky_end - ky_begin, dst + x * kLanes);
+                                           ky_end - ky_begin, dst + x * kLanes, next);
       x += n;
     }
     const float* const src = p.src + y * static_cast<ptrdiff_t>(p.row_stride);
     for (int x = 0; x < p.w; ++x) {
       const Vec u = activate<A>(load(dst + x * kLanes));
-      store(dst + x * kLanes, fma(scale, u, load(src + x * kLanes)));
+      store(dst + x * kLanes, fma(scale, u, mul(src_scale, load(src + x * kLanes))));
     }
   }
 }

@@ -33,7 +33,7 @@ struct PointwiseParams {
   const float* panel;
   ptrdiff_t panel_block_stride;
   int pixels;  // ≥ 1
-  int ic_blk, oc_blk;
+  int ic, oc_blk;
   const float* weights;  // [oc tile][ic_blk · lanes][kOcTile], see KernelTable::oc_tile
   const float* bias;     // [oc tile][kOcTile], and so are
   const float* scale;
@@ -44,10 +44,27 @@ struct PointwiseParams {
   int tile_begin, tile_end;  // the range of oc tiles to compute
 };
 
+// The same result with other roundings, by one level of Strassen's algorithm: output channels,
+// input channels and pixels are halved, and seven products of half size make the four quarters of
+// dst,
+//   dst[o][p] = scale[o] · act(bias[o] + unscale[o] · Σ_i A[o][i] · panel[i][p]) + shift[o],
+// where the weights are combinations of A's quarters (engine/strassen.h). `pixels` is even, ic and
+// oc are multiples of 2 · kOcTile. Pixel i shares its roundings with pixel i ± pixels / 2: bits
+// depend on the panel's pixels, but not on the range of tiles.
+struct StrassenParams {
+  // weights: [7][oc tile of the first half][ic / 2][kOcTile]. The tiles in the range stand for
+  // themselves and for those as far into the second half. dst must not be read before the end:
+  // it holds partial sums.
+  PointwiseParams product;
+  const float* unscale;  // [oc tile][kOcTile]
+  float* scratch;        // [ic_blk / 2][pixels / 2][lanes]
+  ptrdiff_t scratch_block_stride;
+};
+
 // Rows y_begin … y_end−1 of one channel block:
-// dst[y][x] = src[y][x] + scale · act(bias + Σ weights[ky][kx] · src[y + ky − pad][x + kx − pad]),
-// pad = (k − 1) / 2; taps above the first and below the last row are left out, those beside a row
-// read its zero gap. The sum runs over (ky, kx) in ascending order.
+// dst[y][x] = src_scale · src[y][x] + scale · act(bias + Σ weights[ky][kx] · src[y + ky − pad][x +
+// kx − pad]), pad = (k − 1) / 2; taps above the first and below the last row are left out, those
+// beside a row read its zero gap. The sum runs over (ky, kx) in ascending order.
 struct DepthwiseParams {
   const float* src;  // pixel (0, 0) of the plane
   int h, w, kernel_size;
@@ -55,8 +72,11 @@ struct DepthwiseParams {
   int y_begin, y_end;
   const float* weights;  // [k][k][lanes]
   const float* bias;     // [lanes], and so is
+  const float* src_scale;
   const float* scale;
-  float* dst;  // row y_begin; rows follow without a gap (a panel's block)
+  float* dst;         // row y_begin; rows follow without a gap (a panel's block)
+  const float* next;  // what the next call reads: fetched into L2 meanwhile
+  int next_lines;     // of 64 bytes; 0: nothing
 };
 
 // Cuts p×p patches out of one image and lays them out as a panel; floats beyond 3·p·p are zero.
@@ -82,6 +102,7 @@ struct KernelTable {
   int oc_tile;       // output channels of a pointwise tile, a multiple of lanes
   int pixel_tile;    // pixels of a pointwise tile
   void (*pointwise[kActCount])(const PointwiseParams*);
+  void (*strassen[kActCount])(const StrassenParams*);
   void (*depthwise[kActCount])(const DepthwiseParams*);
   // The order of a patch's values in the panel is (c, y, x) for f32 and (y, x, c) for u8: whole
   // rows of the source are copied, and the weights are packed in the same order.

@@ -31,5 +31,8 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }  // a·
 inline Vec max(Vec bound, Vec x) { return _mm512_maskz_max_ps(0xFFFF, bound, x); }
 inline Vec min(Vec bound, Vec x) { return _mm512_maskz_min_ps(0xFFFF, bound, x); }
 
+// Into L2, for reading or writing soon.
+inline void prefetch(const float* p) { __builtin_prefetch(p, 0, 2); }
+
 }  // namespace
 }  // namespace convmixer::CONVMIXER_ISA

@@ -52,5 +52,8 @@ inline Vec min(Vec bound, Vec x) { CONVMIXER_EACH_QUAD(bound.q[i] < x.q[i] ? bou
 
 #undef CONVMIXER_EACH_QUAD
 
+// Into L2, for reading or writing soon.
+inline void prefetch(const float* p) { __builtin_prefetch(p, 0, 2); }
+
 }  // namespace
 }  // namespace convmixer::CONVMIXER_ISA

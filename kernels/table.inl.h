@@ -8,6 +8,7 @@
 #include "kernels/head.inl.h"
 #include "kernels/patch_embed.inl.h"
 #include "kernels/pointwise.inl.h"
+#include "kernels/strassen.inl.h"
 
 namespace convmixer::CONVMIXER_ISA {
 
@@ -18,6 +19,7 @@ const KernelTable kTable = {
     kOcTile,
     kPixelTile,
     {pointwise<kActIdentity>, pointwise<kActRelu>, pointwise<kActGelu>},
+    {strassen<kActIdentity>, strassen<kActRelu>, strassen<kActGelu>},
     {depthwise<kActIdentity>, depthwise<kActRelu>, depthwise<kActGelu>},
     patches<float, false>,
     patches<unsigned char, true>,

@@ -191,7 +191,7 @@ PointwiseCall::PointwiseCall(const KernelTable& table, const Layer& layer,
   params.panel = panel.data();
   params.panel_block_stride = (pixels + 1) * static_cast<ptrdiff_t>(table.lanes);
   params.pixels = pixels;
-  params.ic_blk = ceil_div(layer.ic, table.lanes);
+  params.ic = layer.ic;
   params.oc_blk = ceil_div(layer.oc, table.lanes);
   params.weights = weights.data();
   params.bias = bias.data();
@@ -213,6 +213,7 @@ DepthwiseCall::DepthwiseCall(const KernelTable& t, const Layer& layer,
       src(place(t, src_placement, c, values)),
       weights(pack_taps(t, layer)),
       bias(pack_channels(layer.bias, t.lanes)),
+      src_scale(pack_channels(std::vector<float>(static_cast<std::size_t>(c), 1.0f), t.lanes)),
       scale(pack_channels(layer.scale, t.lanes)),
       dst(static_cast<std::size_t>(dst_placement.size)),
       params{} {
@@ -223,6 +224,7 @@ DepthwiseCall::DepthwiseCall(const KernelTable& t, const Layer& layer,
   params.row_stride = (w + gap) * t.lanes;
   params.weights = weights.data();
   params.bias = bias.data();
+  params.src_scale = src_scale.data();
   params.scale = scale.data();
 }
 
@@ -234,6 +236,7 @@ void DepthwiseCall::run(KernelActivation activation, int y_begin, int y_end) {
     p.y_end = y_end;
     p.weights += static_cast<ptrdiff_t>(b) * p.kernel_size * p.kernel_size * table.lanes;
     p.bias += b * table.lanes;
+    p.src_scale += b * table.lanes;
     p.scale += b * table.lanes;
     p.dst = dst.data() + b * dst_placement.block_stride +
             static_cast<ptrdiff_t>(y_begin) * p.w * table.lanes;

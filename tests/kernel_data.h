@@ -79,7 +79,7 @@ struct DepthwiseCall {
   const KernelTable& table;
   int c;
   Placement src_placement, dst_placement;
-  Framed src, weights, bias, scale, dst;
+  Framed src, weights, bias, src_scale, scale, dst;
   DepthwiseParams params;  // of the first block
 };
 

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pointwise products by one level of Strassen's algorithm (kernels/strassen.inl.h): which layers
+// may, how their channels are balanced, and their weights.
+//
+// Its error is bounded by norms, not by element: where a channel is added to one a thousand times
+// larger, three digits of it are lost. So the channels of r, the product's operand, and the rows of
+// the weights are scaled to about 1 by powers of two, which is exact:
+//   Σ_i w[o][i]·r[i] = 2^−f[o] · Σ_i (2^(f[o] − d[i]) · w[o][i]) · (2^d[i] · r[i]),
+// where BatchNorm's running statistics tell how large r[i] is. 2^d goes into the depthwise layer's
+// epilogue, 2^−f into the product's.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/graph.h"
+#include "engine/packing.h"
+#include "engine/plan.h"
+
+namespace convmixer {
+
+// Rows of pixels a strip, the operand of one product: at most 128 pixels (halves of 64 × dim / 2
+// floats stay in L2), an even number of them in every strip; 0 where no number of rows will do. It
+// depends on the image alone: pixels that share roundings must not change with batch or threads.
+int strassen_rows(const Geometry& geometry);
+
+struct Balance {
+  std::vector<float> ic;  // 2^d
+  std::vector<float> oc;  // 2^f
+  double spread = 1;      // of what remains, see strassen.cpp; not finite where statistics are not
+};
+
+// `before` makes the block's input (its affine and statistics tell the residual's size).
+Balance balance(const Node& before, const Node& depthwise, const Node& pointwise);
+
+// Why the layers of this shape cannot be Strassen products, or "".
+std::string refuse_strassen(const Geometry& geometry, const KernelTable& table);
+// Why they would gain nothing, or "".
+std::string doubt_strassen(const Geometry& geometry, const KernelTable& table);
+// Why this layer would lose accuracy, or "".
+std::string refuse_strassen(const Balance& balance);
+
+// As pack_pointwise, for KernelTable::strassen.
+PackedPointwise pack_strassen(const Node& pointwise, const Balance& balance,
+                              const KernelTable& table);
+
+}  // namespace convmixer
