@@ -155,6 +155,21 @@ PlanOptions plan_options_of(const convmixer_model_options& options) {
       refuse(
           fmt::format("onednn: expected a convmixer_onednn, found {}", number_of(options.onednn)));
   }
+  switch (number_of(options.strassen)) {
+    case CONVMIXER_STRASSEN_AUTO:
+      plan.strassen = Strassen::kAuto;
+      break;
+    case CONVMIXER_STRASSEN_ON:
+      plan.strassen = Strassen::kOn;
+      break;
+    case CONVMIXER_STRASSEN_OFF:
+      plan.strassen = Strassen::kOff;
+      break;
+    default:
+      refuse(fmt::format("strassen: expected a convmixer_strassen, found {}",
+                         number_of(options.strassen)));
+  }
+  plan.low_memory = options.low_memory != 0;
   return plan;
 }
 

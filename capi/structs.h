@@ -33,7 +33,8 @@ struct Fields<convmixer_model_options> {
   static constexpr std::size_t kBegin[] = {
       offsetof(T, isa),          offsetof(T, onednn),      offsetof(T, activation),
       offsetof(T, image_height), offsetof(T, image_width), offsetof(T, mean),
-      offsetof(T, std),          offsetof(T, crop_pct),    offsetof(T, bn_eps)};
+      offsetof(T, std),          offsetof(T, crop_pct),    offsetof(T, bn_eps),
+      offsetof(T, strassen),     offsetof(T, low_memory)};
 };
 
 template <>

@@ -90,6 +90,15 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
       ->check(CLI::IsMember({"auto", "on", "off"}))
       ->type_name("WHEN")
       ->capture_default_str();
+  command
+      .add_option("--strassen", o.strassen,
+                  "Pointwise products by Strassen's algorithm: auto (where it is faster and keeps "
+                  "the accuracy), on or off")
+      ->check(CLI::IsMember({"auto", "on", "off"}))
+      ->type_name("WHEN")
+      ->capture_default_str();
+  command.add_flag("--low-memory", o.low_memory,
+                   "Leave out what takes more memory for speed (Strassen's weights)");
   command.add_option("--precision", o.precision, "Arithmetic: fp32")
       ->check(CLI::IsMember({"fp32"}))
       ->type_name("NAME")
@@ -167,6 +176,10 @@ Model open_model(const ModelOptions& o) {
   options.onednn = o.onednn == "on"    ? CONVMIXER_ONEDNN_ON
                    : o.onednn == "off" ? CONVMIXER_ONEDNN_OFF
                                        : CONVMIXER_ONEDNN_AUTO;
+  options.strassen = o.strassen == "on"    ? CONVMIXER_STRASSEN_ON
+                     : o.strassen == "off" ? CONVMIXER_STRASSEN_OFF
+                                           : CONVMIXER_STRASSEN_AUTO;
+  options.low_memory = o.low_memory ? 1 : 0;
   options.activation = o.activation == "gelu"   ? CONVMIXER_ACTIVATION_GELU
                        : o.activation == "relu" ? CONVMIXER_ACTIVATION_RELU
                                                 : CONVMIXER_ACTIVATION_DEFAULT;

@@ -17,7 +17,8 @@ struct ImageSize {
 
 struct ModelOptions {
   std::string model;  // empty: looked for
-  std::string isa, onednn = "auto", activation;
+  std::string isa, onednn = "auto", strassen = "auto", activation;
+  bool low_memory = false;
   ImageSize image_size;
   std::optional<std::array<double, 3>> mean, std;
   double crop_pct = 0, bn_eps = 0;
@@ -25,7 +26,7 @@ struct ModelOptions {
   std::string precision = "fp32";
 };
 
-// --model, --isa, --onednn, --precision, --activation, --image-size, --mean, --std, --crop-pct,
+// --model, --isa, --onednn, --strassen, --low-memory, --precision, --activation, --image-size, --mean, --std, --crop-pct,
 // --bn-eps
 void add_model_options(CLI::App& command, ModelOptions& options);
 void add_session_options(CLI::App& command, ModelOptions& options);  // --threads, --batch

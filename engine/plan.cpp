@@ -346,7 +346,8 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
         }
         break;
       } catch (const Error& e) {
-        if (options.onednn == OneDnn::kOn || e.code() != Code::kUnsupported) throw;
+        const bool asked = options.onednn == OneDnn::kOn || options.strassen == Strassen::kOn;
+        if (asked || e.code() != Code::kUnsupported) throw;
         refusal = e.what();
       }
     }

@@ -87,6 +87,14 @@ typedef enum convmixer_onednn {
   CONVMIXER_ONEDNN_OFF = 2
 } convmixer_onednn;
 
+/* Pointwise products by one level of Strassen's algorithm: 7 multiplications instead of 8, other
+   roundings of the same size, packed weights of 7/4 the size. */
+typedef enum convmixer_strassen {
+  CONVMIXER_STRASSEN_AUTO = 0, /* where it wins and keeps the accuracy; convmixer_model_describe tells */
+  CONVMIXER_STRASSEN_ON = 1,   /* every block, or an error that names the first that cannot */
+  CONVMIXER_STRASSEN_OFF = 2
+} convmixer_strassen;
+
 typedef struct convmixer_model_options {
   size_t struct_size;
   /* "portable", "avx2" or "avx512": exactly this one, refused where the CPU lacks it. NULL: the
@@ -100,11 +108,13 @@ typedef struct convmixer_model_options {
   const double* std;                 /* 3 values, > 0 */
   double crop_pct;                   /* in (0, 1] */
   double bn_eps;                     /* BatchNorm's epsilon, > 0 */
+  convmixer_strassen strassen;
+  int32_t low_memory; /* not 0: nothing that takes more memory for speed; refused with STRASSEN_ON */
 } convmixer_model_options;
 
 #define CONVMIXER_MODEL_OPTIONS_INIT \
   { sizeof(convmixer_model_options), NULL, CONVMIXER_ONEDNN_AUTO, CONVMIXER_ACTIVATION_DEFAULT, \
-    0, 0, NULL, NULL, 0.0, 0.0 }
+    0, 0, NULL, NULL, 0.0, 0.0, CONVMIXER_STRASSEN_AUTO, 0 }
 
 /* Opens a safetensors file in timm's names and prepares everything that depends only on weights. */
 CONVMIXER_API convmixer_status convmixer_model_open(const char* path,

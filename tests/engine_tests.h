@@ -33,5 +33,6 @@ testing::AssertionResult same_runs(const Run& want, const Run& got);
 // Adds the tests of each file, for every variant.
 void add_model_tests(const EngineVariant& variant);
 void add_session_tests(const EngineVariant& variant);
+void add_strassen_tests(const EngineVariant& variant);
 
 }  // namespace convmixer::test

@@ -19,6 +19,7 @@ using KernelTests = std::vector<KernelTest>;
 
 // Sizes are relative to the table's tiles.
 KernelTests pointwise_tests(const KernelTable& table);
+KernelTests strassen_tests(const KernelTable& table);
 KernelTests depthwise_tests(const KernelTable& table);
 KernelTests patch_tests(const KernelTable& table);  // patches, the patch embedding, the mean
 KernelTests activation_tests();

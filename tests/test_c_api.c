@@ -117,6 +117,14 @@ static void test_model_options(void) {
   o.onednn = (convmixer_onednn)3;
   BAD(try_options(&o), "onednn");
   o = init;
+  o.strassen = (convmixer_strassen)3;
+  BAD(try_options(&o), "strassen");
+  o.strassen = CONVMIXER_STRASSEN_ON;
+  o.low_memory = 1;
+  BAD(try_options(&o), "memory");
+  o.strassen = CONVMIXER_STRASSEN_AUTO;
+  CHECK(try_options(&o) == CONVMIXER_OK);
+  o = init;
   o.activation = (convmixer_activation)-7;
   BAD(try_options(&o), "activation");
   o = init;

@@ -196,6 +196,7 @@ int main(int argc, char** argv) {
     }
     add_model_tests(variant);
     add_session_tests(variant);
+    add_strassen_tests(variant);
   }
   return RUN_ALL_TESTS();
 }

@@ -26,7 +26,8 @@ std::set<std::string>& variants_run() {
 
 void add_all(const std::string& variant, const KernelTable& table) {
   for (const KernelTests& tests :
-       {pointwise_tests(table), depthwise_tests(table), patch_tests(table), activation_tests()}) {
+       {pointwise_tests(table), strassen_tests(table), depthwise_tests(table), patch_tests(table),
+        activation_tests()}) {
     for (const KernelTest& test : tests) {
       register_test(test.op + "/" + variant, test.shape, "", [&table, variant, body = test.body] {
         ASSERT_EQ(variant, table.name);
