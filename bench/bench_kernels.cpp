@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <map>
 #include <optional>
@@ -16,6 +15,7 @@
 #endif
 
 #include "bench/layers.h"
+#include "engine/peak.h"
 #include "kernels/cpu.h"
 #include "kernels/registry.h"
 #include "tests/reference.h"
@@ -23,31 +23,10 @@
 namespace convmixer::bench {
 namespace {
 
-// Floating-point operations a second: the best of a few rounds of 10 ms.
-double measure_peak(const KernelTable& table) {
-  using Clock = std::chrono::steady_clock;
-  float sink = 0;
-  long rounds = 1000;
-  double best = 0;
-  for (int good = 0; good < 10;) {
-    const auto begin = Clock::now();
-    const double flops = table.fma_peak(rounds, &sink);
-    const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-    benchmark::DoNotOptimize(sink);
-    best = std::max(best, flops / seconds);
-    if (seconds < 0.01) {
-      rounds *= 2;
-    } else {
-      ++good;
-    }
-  }
-  return best;
-}
-
 double peak_of(const KernelTable& table) {
   static std::map<const KernelTable*, double> peaks;
   const auto found = peaks.find(&table);
-  return found != peaks.end() ? found->second : peaks[&table] = measure_peak(table);
+  return found != peaks.end() ? found->second : peaks[&table] = measure_fma_peak(table, 1);
 }
 
 void count(benchmark::State& state, double flops, double peak) {
