@@ -29,10 +29,12 @@ double peak_of(const KernelTable& table) {
   return found != peaks.end() ? found->second : peaks[&table] = measure_fma_peak(table, 1);
 }
 
-void count(benchmark::State& state, double flops, double peak) {
+// JSON has these counters too, in FLOP, bytes and percent.
+void count(benchmark::State& state, Work work, double peak) {
   using benchmark::Counter;
-  state.counters["FLOP/s"] = Counter(flops, Counter::kIsIterationInvariantRate);
-  state.counters["peak%"] = Counter(100 * flops / peak, Counter::kIsIterationInvariantRate);
+  state.counters["FLOP/s"] = Counter(work.flops, Counter::kIsIterationInvariantRate);
+  state.counters["bytes/s"] = Counter(work.bytes, Counter::kIsIterationInvariantRate);
+  state.counters["peak%"] = Counter(100 * work.flops / peak, Counter::kIsIterationInvariantRate);
 }
 
 // The layers of the preset and variant that run now; made once, not for each repetition.
@@ -58,7 +60,7 @@ void bench_pointwise(benchmark::State& state, const Preset& preset, const Kernel
   Layers& l = layers(preset, table);
   if (!correct(state, l.check_pointwise())) return;
   for (auto _ : state) l.pointwise(l.pointwise_weights().data());
-  count(state, l.pointwise_flops(), peak_of(table));
+  count(state, l.pointwise_work(), peak_of(table));
 }
 
 // The weights of every image come from memory, as they do in a deep model: copies of twice the L3
@@ -74,15 +76,14 @@ void bench_pointwise_cold(benchmark::State& state, const Preset& preset, const K
   }
   std::size_t next = 0;
   for (auto _ : state) l.pointwise(copies[next++ % copies.size()].data());
-  count(state, l.pointwise_flops(), peak_of(table));
-  state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(weights.bytes()));
+  count(state, l.pointwise_work(), peak_of(table));
 }
 
 void bench_depthwise(benchmark::State& state, const Preset& preset, const KernelTable& table) {
   Layers& l = layers(preset, table);
   if (!correct(state, l.check_depthwise())) return;
   for (auto _ : state) l.depthwise();
-  count(state, l.depthwise_flops(), peak_of(table));
+  count(state, l.depthwise_work(), peak_of(table));
 }
 
 void bench_patch_embed(benchmark::State& state, const Preset& preset, const KernelTable& table,
@@ -90,7 +91,14 @@ void bench_patch_embed(benchmark::State& state, const Preset& preset, const Kern
   Layers& l = layers(preset, table);
   if (!correct(state, l.check_patch_embed(u8))) return;
   for (auto _ : state) l.patch_embed(u8);
-  count(state, l.patch_embed_flops(), peak_of(table));
+  count(state, l.patch_embed_work(u8), peak_of(table));
+}
+
+void bench_head(benchmark::State& state, const Preset& preset, const KernelTable& table) {
+  Layers& l = layers(preset, table);
+  if (!correct(state, l.check_head())) return;
+  for (auto _ : state) l.head();
+  count(state, l.head_work(), peak_of(table));
 }
 
 void bench_gelu(benchmark::State& state, const KernelTable& table) {
@@ -107,13 +115,16 @@ void bench_gelu(benchmark::State& state, const KernelTable& table) {
     benchmark::ClobberMemory();
   }
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kCount));
+  // Of kernels/activation.inl.h: 15 multiply-adds, 2 products, a smallest and a largest a value.
+  constexpr double kFlops = 15 * 2 + 2 + 2;
+  count(state, {kFlops * kCount, 2.0 * sizeof(float) * kCount}, peak_of(table));
 }
 
 void bench_onednn(benchmark::State& state, const Preset& preset, bool depthwise) {
   OneDnnLayer layer(preset, depthwise);
   if (!correct(state, layer.check())) return;
   for (auto _ : state) layer.run();
-  count(state, layer.flops(), peak_of(*available_tables().front()));
+  count(state, layer.work(), peak_of(*available_tables().front()));
 }
 
 template <typename F>
@@ -128,6 +139,8 @@ void add_all() {
         fmt::format("c{0}_k{1}_{2}x{2}", preset.dim, preset.kernel_size, preset.side());
     const std::string p =
         fmt::format("c{0}_p{1}_{2}x{2}", preset.dim, preset.patch_size, preset.side());
+    const std::string h =
+        fmt::format("c{0}_{1}x{1}_{2}", preset.dim, preset.side(), preset.num_classes);
     for (const KernelTable* table : available_tables()) {
       const std::string v = fmt::format("/{}/", table->name);
       add("pointwise" + v + c, [&, table](auto& s) { bench_pointwise(s, preset, *table); });
@@ -138,6 +151,7 @@ void add_all() {
           [&, table](auto& s) { bench_patch_embed(s, preset, *table, false); });
       add("patch_embed_u8" + v + p,
           [&, table](auto& s) { bench_patch_embed(s, preset, *table, true); });
+      add("head" + v + h, [&, table](auto& s) { bench_head(s, preset, *table); });
     }
     if (onednn::version().empty()) continue;
     add("pointwise/onednn/" + c, [&](auto& s) { bench_onednn(s, preset, false); });
