@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <map>
 #include <optional>
@@ -17,6 +16,7 @@
 #endif
 
 #include "bench/layers.h"
+#include "engine/peak.h"
 #include "kernels/cpu.h"
 #include "kernels/registry.h"
 #include "tests/reference.h"
@@ -24,37 +24,18 @@
 namespace convmixer::bench {
 namespace {
 
-// Floating-point operations a second: the best of a few rounds of 10 ms.
-double measure_peak(const KernelTable& table) {
-  using Clock = std::chrono::steady_clock;
-  float sink = 0;
-  long rounds = 1000;
-  double best = 0;
-  for (int good = 0; good < 10;) {
-    const auto begin = Clock::now();
-    const double flops = table.fma_peak(rounds, &sink);
-    const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-    benchmark::DoNotOptimize(sink);
-    best = std::max(best, flops / seconds);
-    if (seconds < 0.01) {
-      rounds *= 2;
-    } else {
-      ++good;
-    }
-  }
-  return best;
-}
-
 double peak_of(const KernelTable& table) {
   static std::map<const KernelTable*, double> peaks;
   const auto found = peaks.find(&table);
-  return found != peaks.end() ? found->second : peaks[&table] = measure_peak(table);
+  return found != peaks.end() ? found->second : peaks[&table] = measure_fma_peak(table, 1);
 }
 
-void count(benchmark::State& state, double flops, double peak) {
+// JSON has these counters too, in FLOP, bytes and percent.
+void count(benchmark::State& state, Work work, double peak) {
   using benchmark::Counter;
-  state.counters["FLOP/s"] = Counter(flops, Counter::kIsIterationInvariantRate);
-  state.counters["peak%"] = Counter(100 * flops / peak, Counter::kIsIterationInvariantRate);
+  state.counters["FLOP/s"] = Counter(work.flops, Counter::kIsIterationInvariantRate);
+  state.counters["bytes/s"] = Counter(work.bytes, Counter::kIsIterationInvariantRate);
+  state.counters["peak%"] = Counter(100 * work.flops / peak, Counter::kIsIterationInvariantRate);
 }
 
 // The layers of the preset and variant that run now; made once, not for each repetition.
@@ -80,7 +61,7 @@ void bench_pointwise(benchmark::State& state, const Preset& preset, const Kernel
   Layers& l = layers(preset, table, strassen);
   if (!correct(state, l.check_pointwise())) return;
   for (auto _ : state) l.pointwise(l.pointwise_weights().data());
-  count(state, l.pointwise_flops(), peak_of(table));
+  count(state, l.pointwise_work(), peak_of(table));
 }
 
 // The weights of every image come from memory, as they do in a deep model: copies of twice the L3
@@ -97,15 +78,14 @@ void bench_pointwise_cold(benchmark::State& state, const Preset& preset, const K
   }
   std::size_t next = 0;
   for (auto _ : state) l.pointwise(copies[next++ % copies.size()].data());
-  count(state, l.pointwise_flops(), peak_of(table));
-  state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(weights.bytes()));
+  count(state, l.pointwise_work(), peak_of(table));
 }
 
 void bench_depthwise(benchmark::State& state, const Preset& preset, const KernelTable& table) {
   Layers& l = layers(preset, table);
   if (!correct(state, l.check_depthwise())) return;
   for (auto _ : state) l.depthwise();
-  count(state, l.depthwise_flops(), peak_of(table));
+  count(state, l.depthwise_work(), peak_of(table));
 }
 
 void bench_patch_embed(benchmark::State& state, const Preset& preset, const KernelTable& table,
@@ -113,7 +93,14 @@ void bench_patch_embed(benchmark::State& state, const Preset& preset, const Kern
   Layers& l = layers(preset, table);
   if (!correct(state, l.check_patch_embed(u8))) return;
   for (auto _ : state) l.patch_embed(u8);
-  count(state, l.patch_embed_flops(), peak_of(table));
+  count(state, l.patch_embed_work(u8), peak_of(table));
+}
+
+void bench_head(benchmark::State& state, const Preset& preset, const KernelTable& table) {
+  Layers& l = layers(preset, table);
+  if (!correct(state, l.check_head())) return;
+  for (auto _ : state) l.head();
+  count(state, l.head_work(), peak_of(table));
 }
 
 void bench_gelu(benchmark::State& state, const KernelTable& table) {
@@ -130,13 +117,16 @@ void bench_gelu(benchmark::State& state, const KernelTable& table) {
     benchmark::ClobberMemory();
   }
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kCount));
+  // Of kernels/activation.inl.h: 15 multiply-adds, 2 products, a smallest and a largest a value.
+  constexpr double kFlops = 15 * 2 + 2 + 2;
+  count(state, {kFlops * kCount, 2.0 * sizeof(float) * kCount}, peak_of(table));
 }
 
 void bench_onednn(benchmark::State& state, const Preset& preset, bool depthwise) {
   OneDnnLayer layer(preset, depthwise);
   if (!correct(state, layer.check())) return;
   for (auto _ : state) layer.run();
-  count(state, layer.flops(), peak_of(*available_tables().front()));
+  count(state, layer.work(), peak_of(*available_tables().front()));
 }
 
 template <typename F>
@@ -151,6 +141,8 @@ void add_all() {
         fmt::format("c{0}_k{1}_{2}x{2}", preset.dim, preset.kernel_size, preset.side());
     const std::string p =
         fmt::format("c{0}_p{1}_{2}x{2}", preset.dim, preset.patch_size, preset.side());
+    const std::string h =
+        fmt::format("c{0}_{1}x{1}_{2}", preset.dim, preset.side(), preset.num_classes);
     for (const KernelTable* table : available_tables()) {
       const std::string v = fmt::format("/{}/", table->name);
       for (const Strassen strassen : {Strassen::kOff, Strassen::kOn}) {
@@ -165,6 +157,7 @@ void add_all() {
           [&, table](auto& s) { bench_patch_embed(s, preset, *table, false); });
       add("patch_embed_u8" + v + p,
           [&, table](auto& s) { bench_patch_embed(s, preset, *table, true); });
+      add("head" + v + h, [&, table](auto& s) { bench_head(s, preset, *table); });
     }
     if (onednn::version().empty()) continue;
     add("pointwise/onednn/" + c, [&](auto& s) { bench_onednn(s, preset, false); });

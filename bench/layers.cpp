@@ -52,6 +52,12 @@ PlanOptions only(const KernelTable& table, Strassen strassen) {
   return {table.name, OneDnn::kOff, strassen, false};
 }
 
+// `terms` multiply-adds a value of the result.
+Work convolution_work(const Geometry& g, int oc, int terms, double src_bytes) {
+  const double values = 1.0 * oc * g.h * g.w;
+  return {2 * values * terms, src_bytes + sizeof(float) * (1.0 * oc * terms + values)};
+}
+
 // The error of element `what` is held to the limit that the kernel tests state (tests/check.h).
 // Strassen products, whose bound is one of norms, to some times as much.
 struct Check {
@@ -120,6 +126,8 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
   scratch_ = Buffer<float>(panel_.size() / 2);
   src_ = Buffer<float>(layout_.image_stride);
   dst_ = Buffer<float>(layout_.image_stride);
+  means_ = Buffer<float>(static_cast<std::size_t>(layout_.blocks * table.lanes));
+  logits_ = Buffer<float>(static_cast<std::size_t>(plan_->native->head.oc_blk * table.lanes));
   image_ = Buffer<float>(3 * static_cast<std::size_t>(g.image_h * g.image_w));
   Random random;
   for (std::size_t i = 0; i < panel_.size(); ++i) panel_[i] = random.next();
@@ -235,6 +243,34 @@ void Layers::patch_embed(bool u8) {
   }
 }
 
+void Layers::head() {
+  const Geometry& g = plan_->geometry;
+  const PackedPointwise& w = plan_->native->head;
+  const int lanes = table_.lanes;
+  for (int c = 0; c < layout_.blocks; ++c) {
+    const MeanParams p{
+        src_.data() + static_cast<std::size_t>(c) * layout_.block_stride + layout_.first_pixel(),
+        g.h, g.w, static_cast<int>(layout_.row_stride), means_.data() + c * lanes};
+    table_.mean(&p);
+  }
+  const std::int32_t first = 0;
+  const PointwiseParams p{means_.data(),
+                          lanes,
+                          1,
+                          w.ic,
+                          w.oc_blk,
+                          w.weights.data(),
+                          w.bias.data(),
+                          w.scale.data(),
+                          w.shift.data(),
+                          logits_.data(),
+                          &first,
+                          lanes,
+                          0,
+                          w.tiles};
+  table_.pointwise[w.activation](&p);
+}
+
 // All output channels of a few pixels of the first strip.
 std::string Layers::check_pointwise() {
   constexpr int kPixels = 5;
@@ -317,17 +353,54 @@ std::string Layers::check_patch_embed(bool u8) {
   return check.wrong;
 }
 
-double Layers::pointwise_flops() const {
+// Every logit.
+std::string Layers::check_head() {
+  const Node& node = graph_.nodes.back();
   const Geometry& g = plan_->geometry;
-  return 2.0 * g.h * g.w * g.dim * g.dim;
+  head();
+  reference::Tensor src(1, g.dim, g.h, g.w);
+  for (int c = 0; c < g.dim; ++c) {
+    const float* const plane = src_.data() + layout_.first_pixel() +
+                               static_cast<std::size_t>(c / table_.lanes) * layout_.block_stride;
+    for (int i = 0; i < g.h * g.w; ++i) {
+      src.at(0, c, i / g.w, i % g.w) =
+          plane[offset_[static_cast<std::size_t>(i)] + c % table_.lanes];
+    }
+  }
+  const reference::Result mean = reference::mean(src);
+  reference::Result want = reference::pointwise(mean.y, node.oc, node.weights.data,
+                                                {node.activation, node.bias, {}, {}});
+  // The means cancel to nearly nothing: their own errors count, which are as large as their sums'.
+  std::vector<float> size(node.weights.data, node.weights.data + node.weights.size);
+  for (float& v : size) v = std::fabs(v);
+  const reference::Result sums = reference::pointwise(mean.sum, node.oc, size.data(), {});
+  Check check{g.dim + g.h * g.w, ""};
+  for (int o = 0; o < node.oc; ++o) {
+    const auto i = static_cast<std::size_t>(o);
+    want.sum.v[i] += sums.y.v[i];
+    check.add(want, i, logits_[i]);
+  }
+  return check.wrong;
 }
-double Layers::depthwise_flops() const {
+
+Work Layers::pointwise_work() const {
   const Geometry& g = plan_->geometry;
-  return 2.0 * g.h * g.w * g.dim * g.kernel_size * g.kernel_size;
+  return convolution_work(g, g.dim, g.dim, sizeof(float) * g.dim * g.h * g.w);
 }
-double Layers::patch_embed_flops() const {
+Work Layers::depthwise_work() const {
   const Geometry& g = plan_->geometry;
-  return 2.0 * g.h * g.w * g.dim * 3 * g.patch_size * g.patch_size;
+  return convolution_work(g, g.dim, g.kernel_size * g.kernel_size,
+                          sizeof(float) * g.dim * g.h * g.w);
+}
+Work Layers::patch_embed_work(bool u8) const {
+  const Geometry& g = plan_->geometry;
+  return convolution_work(g, g.dim, 3 * g.patch_size * g.patch_size,
+                          (u8 ? 1.0 : sizeof(float)) * 3 * g.image_h * g.image_w);
+}
+Work Layers::head_work() const {
+  const Geometry& g = plan_->geometry;
+  const double values = 1.0 * g.dim * g.h * g.w, weights = 1.0 * g.dim * g.num_classes;
+  return {values + 2 * weights, sizeof(float) * (values + weights + g.num_classes)};
 }
 
 OneDnnLayer::OneDnnLayer(const Preset& preset, bool depthwise)
@@ -355,8 +428,9 @@ OneDnnLayer::OneDnnLayer(const Preset& preset, bool depthwise)
   program_.add_convolution(c);
   instance_ = std::make_unique<onednn::Instance>(program_);
   lanes_ = program_.layout() == "nChw16c" ? 16 : 8;
-  const double pixels = static_cast<double>(side_) * side_;
-  flops_ = 2 * pixels * dim * (depthwise ? k * k : dim);
+  Geometry g{};
+  g.h = g.w = side_;
+  work_ = convolution_work(g, dim, depthwise ? k * k : dim, sizeof(float) * dim * side_ * side_);
   src_ = Buffer<float>(static_cast<std::size_t>(ceil_div(dim, lanes_) * lanes_ * side_ * side_));
   dst_ = Buffer<float>(src_.size());
   Random random;

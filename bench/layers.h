@@ -15,6 +15,12 @@
 
 namespace convmixer::bench {
 
+// Of one image: floating-point operations, without padding and activations, and the bytes of the
+// operands, each read or written once. What a cache keeps or loads twice is not in them.
+struct Work {
+  double flops, bytes;
+};
+
 // A fused graph of the preset's shape with two blocks and random weights.
 Graph random_graph(const Preset& preset);
 
@@ -26,16 +32,19 @@ class Layers {
   void pointwise(const float* weights);
   void depthwise();
   void patch_embed(bool u8);
+  void head();  // mean over pixels, classifier
 
   // "" or what is wrong: a part of the layer's result against the oracle.
   std::string check_pointwise();
   std::string check_depthwise();
   std::string check_patch_embed(bool u8);
+  std::string check_head();
 
   const Buffer<float>& pointwise_weights() const { return block().pointwise.weights; }
-  double pointwise_flops() const;
-  double depthwise_flops() const;
-  double patch_embed_flops() const;
+  Work pointwise_work() const;
+  Work depthwise_work() const;
+  Work patch_embed_work(bool u8) const;
+  Work head_work() const;
 
  private:
   const NativeBlock& block() const { return plan_->native->blocks[0]; }
@@ -50,7 +59,7 @@ class Layers {
   std::shared_ptr<const Plan> plan_;
   PlaneLayout layout_;
   int rows_;  // of a strip
-  Buffer<float> panel_, scratch_, src_, dst_, image_;
+  Buffer<float> panel_, scratch_, src_, dst_, image_, means_, logits_;
   std::vector<std::uint8_t> bytes_;
   std::vector<std::int32_t> offset_;
 };
@@ -61,13 +70,13 @@ class OneDnnLayer {
   OneDnnLayer(const Preset& preset, bool depthwise);  // else pointwise
   void run();
   std::string check();
-  double flops() const { return flops_; }
+  Work work() const { return work_; }
 
  private:
   Graph graph_;
   const Node* node_;
   int side_, lanes_ = 0;
-  double flops_;
+  Work work_;
   onednn::Program program_;
   std::unique_ptr<onednn::Instance> instance_;
   Buffer<float> src_, dst_;

@@ -18,6 +18,7 @@
 #include "capi/versions.h"
 #include "convmixer.h"
 #include "engine/executor.h"
+#include "engine/peak.h"
 #include "engine/plan.h"
 #include "engine/system.h"
 #include "models/checkpoint.h"
@@ -454,6 +455,16 @@ convmixer_status convmixer_run_f32(convmixer_session* session, const float* src,
 convmixer_status convmixer_run_u8(convmixer_session* session, const uint8_t* src, size_t n,
                                   float* logits, float* features) {
   return guarded([&] { run(session, src, n, logits, features); });
+}
+
+convmixer_status convmixer_session_measure_fma_peak(convmixer_session* session,
+                                                    double* flops_per_second) {
+  return guarded([&] {
+    need(session, "session");
+    need(flops_per_second, "flops_per_second");
+    const Turn turn(*session);
+    *flops_per_second = measure_fma_peak(*session->model->plan, session->engine.threads());
+  });
 }
 
 convmixer_status convmixer_transform(const convmixer_image* image,

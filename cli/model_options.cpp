@@ -118,7 +118,7 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
       ->type_name("NUMBER");
 }
 
-void add_session_options(CLI::App& command, ModelOptions& o) {
+void add_threads_option(CLI::App& command, ModelOptions& o) {
   command
       .add_option_function<std::string>(
           "--threads",
@@ -129,6 +129,10 @@ void add_session_options(CLI::App& command, ModelOptions& o) {
           },
           "Threads, 1 to 1024, or auto: the CPUs this process may use (default: auto)")
       ->type_name("N|auto");
+}
+
+void add_session_options(CLI::App& command, ModelOptions& o) {
+  add_threads_option(command, o);
   command
       .add_option_function<std::string>(
           "--batch",

@@ -29,6 +29,7 @@ struct ModelOptions {
 // --model, --isa, --onednn, --strassen, --low-memory, --precision, --activation, --image-size, --mean, --std, --crop-pct,
 // --bn-eps
 void add_model_options(CLI::App& command, ModelOptions& options);
+void add_threads_option(CLI::App& command, ModelOptions& options);
 void add_session_options(CLI::App& command, ModelOptions& options);  // --threads, --batch
 void add_crop_pct_option(CLI::App& command, double& crop_pct, const std::string& default_text);
 void add_image_size_option(CLI::App& command, ImageSize& size, const std::string& default_text);

@@ -211,6 +211,16 @@ CONVMIXER_API convmixer_status convmixer_run_f32(convmixer_session* session, con
 CONVMIXER_API convmixer_status convmixer_run_u8(convmixer_session* session, const uint8_t* src,
                                                 size_t n, float* logits, float* features);
 
+/*
+ * What the session's threads could reach at most, in floating-point operations a second: independent
+ * multiply-adds (two operations each) of the vectors that the model's variant uses, of the best
+ * variant where oneDNN runs, on all of the session's threads at once; the best of a few rounds, about
+ * 0.1 s in all. 2 × num_macs × images a second is a share of it. Clocks change with heat and with
+ * other programs: measure before, between and after what is compared with it, and take the largest.
+ */
+CONVMIXER_API convmixer_status convmixer_session_measure_fma_peak(convmixer_session* session,
+                                                                  double* flops_per_second);
+
 /* ---- Images ---------------------------------------------------------------------------------- */
 
 /* Exactly one of path, data and pixels is set. */

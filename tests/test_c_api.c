@@ -350,6 +350,23 @@ static void test_run(void) {
   convmixer_model_destroy(model);
 }
 
+static void test_fma_peak(void) {
+  convmixer_model_options o = CONVMIXER_MODEL_OPTIONS_INIT;
+  convmixer_model* model;
+  convmixer_session* session;
+  double peak = -1.0;
+  o.isa = "portable";
+  model = open_model(&o);
+  session = open_session(model);
+  BAD(convmixer_session_measure_fma_peak(NULL, &peak), "session");
+  BAD(convmixer_session_measure_fma_peak(session, NULL), "flops_per_second");
+  CHECK(peak == -1.0);
+  CHECK(convmixer_session_measure_fma_peak(session, &peak) == CONVMIXER_OK);
+  CHECK(peak > 0.0 && peak < 1e18);
+  convmixer_session_destroy(session);
+  convmixer_model_destroy(model);
+}
+
 static void test_transform(void) {
   static uint8_t dst[224 * 224 * 3];
   convmixer_image image = {0};
@@ -428,6 +445,7 @@ int main(void) {
   test_describe();
   test_session_options();
   test_run();
+  test_fma_peak();
   test_transform();
   test_classify();
   if (failures == 0) puts("all checks passed");

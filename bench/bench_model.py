@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Whole models: the published presets × batches × threads × the variants of this CPU, by `convmixer bench`.
+
+A process per configuration, so that peak memory and the time to open are its own. Prints a table as it goes and
+writes all that was reported as JSON. Python's standard library only.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PRESETS = ["convmixer_1536_20", "convmixer_1024_20", "convmixer_768_32", "convmixer_256_8"]
+BATCHES = [1, 8, 16, 32]
+COLUMNS = "{:<18}{:<10}{:>5}{:>8}{:>11}{:>11}{:>11}{:>6}{:>10}{:>7}{:>10}{:>9}"
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="Without --full, variants other than the best are measured at batch 1 on all threads.")
+    parser.add_argument("--command", default=ROOT / "build/release/bin/convmixer", metavar="FILE",
+                        help="the convmixer command (default: that of the release build)")
+    parser.add_argument("--presets", nargs="+", default=PRESETS, choices=PRESETS, metavar="PRESET",
+                        help="some of " + ", ".join(PRESETS))
+    parser.add_argument("--full", action="store_true", help="every batch and number of threads for every variant")
+    parser.add_argument("--seconds", type=float, default=2, metavar="S",
+                        help="at least, for each configuration (default: 2)")
+    parser.add_argument("--runs", type=int, default=1, metavar="N",
+                        help="at least, for each configuration (default: 1; a run of the largest takes a minute)")
+    parser.add_argument("--output", default=ROOT / "build/bench/models.json", type=pathlib.Path, metavar="FILE",
+                        help="the results as JSON (default: build/bench/models.json)")
+    return parser.parse_args()
+
+
+def call(command):
+    """The command's output; ends the program with its error where it fails."""
+    try:
+        done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=False)
+    except OSError as error:
+        sys.exit(f"bench_model.py: {command[0]}: {error.strerror}; build it, or name it with --command")
+    if done.returncode != 0:
+        sys.exit(f"bench_model.py: {shlex.join(map(str, command))}: exit status {done.returncode}")
+    return done.stdout
+
+
+def read_system(command):
+    """CPU, threads, and the variants that can run here, best first."""
+    text = call([command, "info"])
+    cpu = re.search(r"^cpu: (.*)$", text, re.M)
+    threads = re.search(r"^threads: (\d+)$", text, re.M)
+    variants = re.findall(r"^variant (\w+): (?:available|version .*)$", text, re.M)
+    if not (cpu and threads and variants):
+        sys.exit(f"bench_model.py: {command} info: expected lines cpu, threads and variant, found\n{text}")
+    order = ["avx512", "avx2", "onednn", "portable"]  # in which the library chooses
+    return cpu[1], int(threads[1]), sorted(variants, key=order.index)
+
+
+def configurations(presets, threads, variants, full):
+    for preset in presets:
+        for variant in variants:
+            for batch in BATCHES if full or variant == variants[0] else [1]:
+                for n in sorted({1, threads}) if full or variant == variants[0] else [threads]:
+                    yield preset, variant, batch, n
+
+
+def measure(arguments, preset, variant, batch, threads):
+    choice = ["--onednn", "on"] if variant == "onednn" else ["--isa", variant, "--onednn", "off"]
+    row = json.loads(call([
+        arguments.command, "bench", "--json", "--model", preset, *choice, "--batch", batch, "--threads", threads,
+        "--seconds", arguments.seconds, "--runs", arguments.runs]))
+    if row["isa"] != variant:
+        sys.exit(f"bench_model.py: expected {variant} to run, found {row['isa']}")
+    return row
+
+
+def table_line(row):
+    latency = row["latency_ms"]
+    return COLUMNS.format(
+        row["model"], row["isa"], row["batch"], row["threads"], f"{row['images_per_second']:.2f}",
+        f"{latency['median']:.2f}", f"{latency['p99']:.2f}", latency["runs"], f"{row['gflops']:.1f}",
+        f"{row['percent_of_peak']:.1f}", f"{row['peak_memory_bytes'] / 1e6:.1f}", f"{row['open_seconds']:.3f}")
+
+
+def save(path, cpu, threads, rows):
+    """Whole or not at all: what was there before stays until the new file is complete."""
+    result = {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "command": shlex.join(sys.argv),
+        "cpu": cpu,
+        "threads_available": threads,
+        "rows": rows,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def main():
+    arguments = parse_arguments()
+    cpu, threads, variants = read_system(arguments.command)
+    print(f"{cpu}, {threads} threads, variants {', '.join(variants)}")
+    print(COLUMNS.format("model", "variant", "batch", "threads", "images/s", "median ms", "p99 ms", "runs", "GFLOP/s",
+                         "peak%", "memory MB", "open s"), flush=True)
+    rows = []
+    for configuration in configurations(arguments.presets, threads, variants, arguments.full):
+        rows.append(measure(arguments, *configuration))
+        print(table_line(rows[-1]), flush=True)
+        save(arguments.output, cpu, threads, rows)
+    print(f"written: {arguments.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command as a person starts it: a process, its arguments, what it prints and how it ends.
+#pragma once
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+#include <vector>
+
+extern char** environ;
+
+namespace convmixer::test {
+
+namespace fs = std::filesystem;
+
+inline const std::string kShare = CONVMIXER_SHARE_DIR;
+inline const std::string kData = CONVMIXER_TEST_DATA;
+
+inline std::string read_text(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+inline void write_text(const fs::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary)
+      .write(text.data(), static_cast<std::streamsize>(text.size()));
+}
+
+class Cli : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (fs::temp_directory_path() / "convmixer_cli_XXXXXX").string();
+    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    folder = name;
+  }
+  void TearDown() override { fs::remove_all(folder); }
+
+  // Runs the command; out, err and code hold what came of it. `stdout_path` replaces the captured
+  // output.
+  void run(std::vector<std::string> arguments,
+           const std::vector<std::string>& extra_environment = {},
+           const char* stdout_path = nullptr) {
+    arguments.insert(arguments.begin(), CONVMIXER_COMMAND);
+    std::vector<char*> argv, env;
+    for (std::string& a : arguments) argv.push_back(a.data());
+    argv.push_back(nullptr);
+    std::vector<std::string> variables(extra_environment);
+    for (char** e = environ; *e != nullptr; ++e) {
+      if (std::strncmp(*e, "CONVMIXER_", 10) != 0) variables.emplace_back(*e);
+    }
+    for (std::string& v : variables) env.push_back(v.data());
+    env.push_back(nullptr);
+    const std::string out_path =
+        stdout_path != nullptr ? stdout_path : (folder / "stdout").string();
+    const std::string err_path = (folder / "stderr").string();
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 1, out_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                     0644);
+    posix_spawn_file_actions_addopen(&actions, 2, err_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                     0644);
+    pid_t pid = 0;
+    ASSERT_EQ(::posix_spawn(&pid, CONVMIXER_COMMAND, &actions, nullptr, argv.data(), env.data()),
+              0);
+    posix_spawn_file_actions_destroy(&actions);
+    int status = 0;
+    ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+    ASSERT_TRUE(WIFEXITED(status)) << "ended by signal " << WTERMSIG(status);
+    code = WEXITSTATUS(status);
+    out = stdout_path != nullptr ? "" : read_text(out_path);
+    err = read_text(err_path);
+  }
+
+  // One sentence on stderr that holds all the words, and nothing on stdout.
+  void expect_error(int want_code, const std::vector<std::string>& words) {
+    EXPECT_EQ(code, want_code) << err;
+    EXPECT_EQ(out, "");
+    EXPECT_EQ(err.rfind("convmixer: ", 0), 0u) << err;
+    for (const std::string& word : words)
+      EXPECT_NE(err.find(word), std::string::npos) << word << " in: " << err;
+  }
+
+  fs::path folder;
+  std::string out, err;
+  int code = -1;
+};
+
+inline std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+}  // namespace convmixer::test
