@@ -28,7 +28,7 @@ class SessionOptions(ctypes.Structure):
 
 
 class Error(Exception):
-    """The library's own sentence."""
+    """A sentence, mostly the library's own."""
 
 
 def _sized(structure):
@@ -41,7 +41,7 @@ def find_library(build):
     """The path of the library in a build folder; lib/ or lib64/, as the system has it."""
     found = sorted(glob.glob(os.path.join(build, "lib*", "libconvmixer.so")))
     if not found:
-        raise SystemExit(f"no lib*/libconvmixer.so in {build}: build the target convmixer, or say where the library is")
+        raise Error(f"no lib*/libconvmixer.so in {build}: build it, or say where the library is")
     return found[0]
 
 

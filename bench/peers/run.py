@@ -3,7 +3,7 @@
 """Images a second of this library and of other runtimes, in one process, on the same weights.
 
 Rounds are interleaved: each runs every contender once, in rotated order. Medians are compared. All must agree with
-ours to 1e-3 of the largest |logit|; one that does not is left out, and the exit status is 1.
+ours to 1e-3 of the largest |logit|; one that does not is left out, and the exit status is 1; 2 where nothing could be measured.
 """
 import argparse
 import datetime
@@ -19,7 +19,7 @@ import numpy as np
 
 import contenders
 import preset_models
-from convmixer_ctypes import Library, Network, find_library
+from convmixer_ctypes import Error, Library, Network, find_library
 from measuring import commit_of, cpu_name, shown_command, spread, turn
 
 BATCHES = {"convmixer_1536_20": [1, 8], "convmixer_1024_20": [1, 16], "convmixer_768_32": [1, 8],
@@ -38,7 +38,8 @@ def parse_arguments():
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: the CPUs it may use")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--seconds", type=float, default=0.5, help="of a contender's turn, at least (0.5)")
-    p.add_argument("--peers", type=names, metavar="A,B", help=f"of {', '.join(contenders.WAYS)}; default: the installed")
+    p.add_argument("--peers", type=names, metavar="A,B",
+                   help=f"of {', '.join(contenders.WAYS)}; default: those that are installed")
     p.add_argument("--isa", choices=list(contenders.ISA_ENVIRONMENT), help="limits ours, and the peers where possible")
     p.add_argument("--library", metavar="FILE", help="default: of build/release")
     p.add_argument("--output", metavar="JSON", default=os.path.join(build, "bench", "peers.json"))
@@ -50,7 +51,6 @@ def parse_arguments():
         p.error("threads, rounds and batches are at least 1")
     if a.peers is None:
         a.peers = contenders.installed()
-    a.library = a.library or find_library(os.path.join(build, "release"))
     return a
 
 
@@ -129,7 +129,8 @@ def main():
     for peer in contenders.WAYS:
         if peer not in a.peers:
             print(f"not compared: {peer}")
-    library, rows, agree = Library(a.library), [], True
+    library = Library(a.library or find_library(os.path.join(preset_models.ROOT, "build", "release")))
+    rows, agree = [], True
     for name in [a.model] if a.model else a.presets:
         path = a.model or preset_models.preset_file(name)
         network = preset_models.read_safetensors(path)
@@ -155,4 +156,8 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (Error, OSError) as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        sys.exit(2)
