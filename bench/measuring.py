@@ -2,7 +2,6 @@
 """What the Python benchmarks share: clocks, and what they say about themselves. No paths, no host names."""
 import os
 import subprocess
-import sys
 import time
 
 
@@ -46,9 +45,10 @@ def commit_of(folder):
     return commit + "+" * bool(git("status", "--porcelain", "--untracked-files=no")) if commit else "unknown commit"
 
 
-def shown_command():
-    """This command, seen from the top of the project, without the paths of this machine."""
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    script = os.path.relpath(os.path.abspath(sys.argv[0]), root)
-    shown = [word.rsplit("/", 1)[-1] if os.path.isabs(word.split("=")[-1]) else word for word in sys.argv[1:]]
-    return " ".join(["python3", script] + shown)
+def shown_command(words):
+    """A command as if typed at the top of the project: without the paths of this machine."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+    def shown(word):
+        word = word.replace(root, "")
+        return os.path.basename(word) if os.path.isabs(word.split("=")[-1]) else word
+    return " ".join(map(shown, words))
