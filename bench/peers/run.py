@@ -143,7 +143,8 @@ def main():
     notes = [f"{peer}: {contenders.ISA_NOTES[peer]}" for peer in a.peers] if a.isa in ("portable", "avx2") else []
     print("\n".join(notes))
 
-    versions = {"convmixer": f"{library.version()} ({commit_of(preset_models.ROOT)})",
+    commit = "another build" if a.library else commit_of(preset_models.ROOT)
+    versions = {"convmixer": f"{library.version()} ({commit})",
                 "python": platform.python_version(), "numpy": np.__version__}
     versions.update({peer: contenders.version_of(peer) for peer in a.peers})
     os.makedirs(os.path.dirname(os.path.abspath(a.output)), exist_ok=True)
