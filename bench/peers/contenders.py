@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runtimes that are compared. A contender offers a few ways to run the same network on one batch; the fastest
+is measured, so that each is at its best on this CPU.
+
+A way is a function: images (n, 3, h, w) → logits (n, classes). Packages are imported when they are asked for, since
+some read the environment only then.
+"""
+import importlib.util
+import os
+
+import numpy as np
+
+# What limits each runtime to the instruction set of `--isa`. ONNX Runtime has no such setting.
+ISA_ENVIRONMENT = {
+    "portable": {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default"},
+    "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
+    "avx512": {},
+}
+ISA_NOTES = {
+    "openvino": "convolutions limited by ONEDNN_MAX_CPU_ISA",
+    "onnxruntime": "cannot be limited: it uses all that the CPU has",
+    "pytorch": "limited by ONEDNN_MAX_CPU_ISA and ATEN_CPU_CAPABILITY",
+    "pytorch_compile": "limited by ONEDNN_MAX_CPU_ISA and ATEN_CPU_CAPABILITY",
+}
+PACKAGES = {"onnxruntime": ["onnx", "onnxruntime"], "openvino": ["onnx", "openvino"], "pytorch": ["torch"],
+            "pytorch_compile": ["torch"]}
+
+
+def prepare(isa):
+    """Sets the environment; before anything imports a peer."""
+    os.environ.update(ISA_ENVIRONMENT.get(isa, {}))
+    os.environ.setdefault("TORCHINDUCTOR_FREEZING", "1")  # weights as constants, packed for the CPU
+
+
+def installed():
+    """The peers whose packages can be imported here."""
+    return [peer for peer, needs in PACKAGES.items() if all(importlib.util.find_spec(name) for name in needs)]
+
+
+def version_of(peer):
+    return __import__(PACKAGES[peer][-1]).__version__.split("-")[0]  # OpenVINO's goes on with its build
+
+
+def _one_by_one(run):
+    return lambda images: np.concatenate([run(images[i:i + 1]) for i in range(len(images))])
+
+
+# Both runtimes make the same plan of Gelu as of its decomposition by Erf, so there is one form of the graph.
+# Shapes are static, which is never slower.
+def onnxruntime_ways(network, batch, threads):
+    import onnx_graph
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+
+    def make(n):
+        session = onnxruntime.InferenceSession(onnx_graph.build(*network, n), options,
+                                               providers=["CPUExecutionProvider"])
+        return lambda images: session.run(None, {"images": images})[0]
+
+    yield "whole batch", make(batch)
+    if batch > 1:
+        yield "one by one", _one_by_one(make(1))
+
+
+def openvino_ways(network, batch, threads):
+    import onnx_graph
+    import openvino
+    from openvino import properties
+    core = openvino.Core()
+
+    def compile_model(n, mode):
+        return core.compile_model(core.read_model(onnx_graph.build(*network, n)), "CPU", {
+            properties.hint.inference_precision(): openvino.Type.f32,  # else bf16, where the CPU has it
+            properties.inference_num_threads(): threads,
+            properties.hint.performance_mode(): mode,
+        })
+
+    def whole(compiled):
+        request = compiled.create_infer_request()
+
+        def run(images):
+            request.infer([images], share_inputs=True)
+            return request.get_output_tensor(0).data.copy()
+        return run
+
+    def streams(compiled):
+        queue = openvino.AsyncInferQueue(compiled)
+        logits = np.empty((batch, compiled.output(0).shape[1]), np.float32)
+
+        def done(request, i):
+            logits[i] = request.get_output_tensor(0).data[0]
+        queue.set_callback(done)
+
+        def run(images):
+            for i in range(batch):
+                queue.start_async([images[i:i + 1]], i, share_inputs=True)
+            queue.wait_all()
+            return logits.copy()
+        return run
+
+    mode = properties.hint.PerformanceMode
+    yield "latency hint, whole batch", whole(compile_model(batch, mode.LATENCY))
+    if batch > 1:
+        yield "throughput hint, its own number of streams", streams(compile_model(1, mode.THROUGHPUT))
+
+
+def _torch_module(network):
+    import torch
+    from torch import nn
+    tensors, config = network
+    dim, k, p, eps = config["dim"], config["kernel_size"], config["patch_size"], config["bn_eps"]
+
+    class Residual(nn.Module):
+        def __init__(self, fn):
+            super().__init__()
+            self.fn = fn
+
+        def forward(self, h):
+            return self.fn(h) + h
+
+    def activated(conv):
+        activation = nn.ReLU() if config["activation"] == "relu" else nn.GELU()
+        return [conv, activation, nn.BatchNorm2d(dim, eps=eps)]
+
+    class Network(nn.Module):  # the names of its parameters are those of the file
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Sequential(*activated(nn.Conv2d(3, dim, p, stride=p)))
+            self.blocks = nn.Sequential(*[
+                nn.Sequential(Residual(nn.Sequential(*activated(nn.Conv2d(dim, dim, k, groups=dim, padding="same")))),
+                              *activated(nn.Conv2d(dim, dim, 1)))
+                for _ in range(config["depth"])])
+            self.head = nn.Linear(dim, config["num_classes"])
+
+        def forward(self, images):
+            return self.head(self.blocks(self.stem(images)).mean((2, 3)))
+
+    module = Network().eval()
+    state = {name: torch.from_numpy(np.array(values)) for name, values in tensors.items()}
+    missing, unexpected = module.load_state_dict(state, strict=False)
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if missing or unexpected:
+        raise ValueError(f"PyTorch's module lacks {missing} and does not know {unexpected}")
+    return module
+
+
+def pytorch_ways(network, batch, threads, compiled=False):
+    import torch
+    torch.set_num_threads(threads)
+
+    def make(memory_format):
+        module = _torch_module(network).to(memory_format=memory_format)
+        if compiled:
+            module = torch.compile(module)
+
+        def run(images):
+            with torch.no_grad():
+                return module(torch.from_numpy(images).to(memory_format=memory_format)).numpy()
+        return run
+
+    yield "contiguous", make(torch.contiguous_format)
+    yield "channels last", make(torch.channels_last)
+
+
+def pytorch_compile_ways(network, batch, threads):
+    return pytorch_ways(network, batch, threads, compiled=True)
+
+
+WAYS = {"onnxruntime": onnxruntime_ways, "openvino": openvino_ways, "pytorch": pytorch_ways,
+        "pytorch_compile": pytorch_compile_ways}
