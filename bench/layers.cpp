@@ -206,6 +206,14 @@ DepthwiseParams Layers::convolution(int channel_block, int first_row, int rows) 
   p.scale = w.scale.data() + lane;
   p.dst = panel_.data() + static_cast<std::size_t>(channel_block) *
                               spread_stride(static_cast<std::size_t>(rows * g.w * table_.lanes));
+  if (channel_block + 1 < layout_.blocks) {
+    const int pad = (w.kernel_size - 1) / 2;
+    const int first = std::max(0, p.y_begin - pad),
+              end = std::min(g.h, p.y_end + w.kernel_size - 1 - pad);
+    p.next = p.src + layout_.block_stride + static_cast<std::size_t>(first) * layout_.row_stride;
+    p.next_lines = static_cast<int>(static_cast<std::size_t>(end - first) * layout_.row_stride *
+                                    sizeof(float) / 64);
+  }
   return p;
 }
 

@@ -12,15 +12,22 @@ struct PanelColumn {
   ptrdiff_t block_stride;
   int lane = 0;
 
-  void put(float value) {
-    block[lane] = value;
-    if (++lane == kLanes) {
-      lane = 0;
-      block += block_stride;
+  template <typename T>
+  void put(const T* values, int count) {
+    while (count > 0) {
+      const int n = count < kLanes - lane ? count : kLanes - lane;
+      for (int i = 0; i < n; ++i) block[lane + i] = static_cast<float>(values[i]);
+      values += n;
+      count -= n;
+      lane += n;
+      if (lane == kLanes) {
+        lane = 0;
+        block += block_stride;
+      }
     }
   }
   void finish() {
-    while (lane != 0) put(0.0f);
+    for (; lane > 0 && lane < kLanes; ++lane) block[lane] = 0.0f;
   }
 };
 
@@ -39,7 +46,7 @@ void patches(const PatchParams* params) {
         const ptrdiff_t pixel = static_cast<ptrdiff_t>(y + ky) * p.w + x;
         const T* const run = kChannelsLast ? src + pixel * 3 : src + c * plane + pixel;
         const int length = kChannelsLast ? 3 * size : size;
-        for (int j = 0; j < length; ++j) column.put(static_cast<float>(run[j]));
+        column.put(run, length);
       }
     }
     column.finish();

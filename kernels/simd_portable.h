@@ -22,6 +22,7 @@ constexpr int kPixelTile = 2;
 constexpr int kRowTile = 5;
 #endif
 constexpr int kPeakChains = 6;
+constexpr bool kGeluPieces = kLanes == 16;  // as the other variant of such lanes
 
 // Quarters of 16 bytes: the register that SSE2 and NEON have, and that g++ keeps in registers,
 // which it does not do with longer vectors than the target's.
@@ -44,11 +45,25 @@ inline void store(float* p, Vec v) {
 inline Vec set1(float v) { CONVMIXER_EACH_QUAD(v - Quad{}); }  // v − 0 is v, also for −0 and NaN
 inline Vec broadcast(const float* p) { return set1(*p); }
 inline Vec add(Vec a, Vec b) { CONVMIXER_EACH_QUAD(a.q[i] + b.q[i]); }
+inline Vec sub(Vec a, Vec b) { CONVMIXER_EACH_QUAD(a.q[i] - b.q[i]); }
 inline Vec mul(Vec a, Vec b) { CONVMIXER_EACH_QUAD(a.q[i] * b.q[i]); }
 inline Vec fma(Vec a, Vec b, Vec c) { CONVMIXER_EACH_QUAD(a.q[i] * b.q[i] + c.q[i]); }
 // The second operand where either is NaN, so that NaN goes through max(bound, x) and min(bound, x).
 inline Vec max(Vec bound, Vec x) { CONVMIXER_EACH_QUAD(bound.q[i] > x.q[i] ? bound.q[i] : x.q[i]); }
 inline Vec min(Vec bound, Vec x) { CONVMIXER_EACH_QUAD(bound.q[i] < x.q[i] ? bound.q[i] : x.q[i]); }
+
+inline Vec abs(Vec x) { CONVMIXER_EACH_QUAD(x.q[i] < 0 ? -x.q[i] : x.q[i]); }
+// table[i], where i is the lowest 4 bits of each float.
+inline Vec lookup(const float* table, Vec index) {
+  Vec r;
+  for (int i = 0; i < kLanes; ++i) {
+    const float value = index.q[i / 4][i % 4];
+    uint32_t bits;
+    __builtin_memcpy(&bits, &value, sizeof(bits));
+    r.q[i / 4][i % 4] = table[bits & 15];
+  }
+  return r;
+}
 
 #undef CONVMIXER_EACH_QUAD
 
