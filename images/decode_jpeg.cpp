@@ -2,6 +2,7 @@
 // JPEG by libjpeg-turbo with its defaults (slow-integer DCT, fancy upsampling), as Pillow uses it.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "images/decoders.h"
 // libjpeg's headers need <cstdio> first.
@@ -90,36 +91,50 @@ void find_exif(const Reader& reader, std::vector<std::uint8_t>& exif) {
   }
 }
 
+void read_rows(Reader& reader, const Window& wanted, std::uint8_t* row, std::uint8_t* rgb,
+               RowSink& sink) {
+  jpeg_decompress_struct& info = reader.info;
+  const auto left = static_cast<std::size_t>(wanted.left);
+  const auto top = static_cast<JDIMENSION>(wanted.top),
+             bottom = top + static_cast<JDIMENSION>(wanted.height);
+  while (info.output_scanline < info.output_height) {
+    const JDIMENSION y = info.output_scanline;
+    if (jpeg_read_scanlines(&info, &row, 1) != 1 || y < top || y >= bottom) continue;
+    if (info.out_color_components == 1) gray_to_rgb(row + left, wanted.width, rgb);
+    if (info.out_color_components == 4) cmyk_to_rgb(row + left * 4, wanted.width, rgb);
+    sink.add(info.out_color_components == 3 ? row + left * 3 : rgb);
+  }
+}
+
 }  // namespace
 
-RgbImage decode_jpeg(const ImageBytes& bytes, const DecodeOptions& options,
-                     std::vector<std::uint8_t>& exif) {
+void decode_jpeg(const ImageBytes& bytes, const DecodeOptions& options, RowSink& sink) {
   Reader reader;
   reader.guard.run(bytes, "JPEG", [&] { open(reader, bytes, options.exif_orientation); });
   jpeg_decompress_struct& info = reader.info;
-  if (options.exif_orientation) find_exif(reader, exif);
   const int components = info.num_components;
   if (components != 1 && components != 3 && components != 4) {
     bytes.fail("expected a JPEG image of 1, 3 or 4 components, found " +
                std::to_string(components));
   }
-  RgbImage image = allocate_image(info.image_width, info.image_height, options, bytes.name);
-  std::vector<std::uint8_t> row(components == 3 ? 0 : static_cast<std::size_t>(image.width) * 4);
+  check_pixels(info.image_width, info.image_height, options, bytes.name);
+  std::vector<std::uint8_t> exif;
+  if (options.exif_orientation) find_exif(reader, exif);
+  const bool upright = exif_orientation(exif.data(), exif.size()) == 1;
+  WholeImage whole;
+  RowSink& rows = upright ? sink : whole;
+  const Window wanted =
+      rows.begin(static_cast<int>(info.image_width), static_cast<int>(info.image_height));
+  std::vector<std::uint8_t> row(static_cast<std::size_t>(info.image_width) *
+                                static_cast<std::size_t>(components));
+  std::vector<std::uint8_t> rgb(components == 3 ? 0 : static_cast<std::size_t>(wanted.width) * 3);
   info.out_color_space = components == 1 ? JCS_GRAYSCALE : components == 3 ? JCS_RGB : JCS_CMYK;
   reader.guard.run(bytes, "JPEG", [&] {
     jpeg_start_decompress(&info);
-    while (info.output_scanline < info.output_height) {
-      std::uint8_t* const to =
-          image.pixels.data() + static_cast<std::size_t>(info.output_scanline) *
-                                    static_cast<std::size_t>(image.width) * 3;
-      JSAMPROW line = components == 3 ? to : row.data();
-      if (jpeg_read_scanlines(&info, &line, 1) != 1) continue;
-      if (components == 1) gray_to_rgb(row.data(), image.width, to);
-      if (components == 4) cmyk_to_rgb(row.data(), image.width, to);
-    }
+    read_rows(reader, wanted, row.data(), rgb.data(), rows);
     jpeg_finish_decompress(&info);
   });
-  return image;
+  if (!upright) give(std::move(whole.image), exif, sink);
 }
 
 }  // namespace convmixer
