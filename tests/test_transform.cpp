@@ -21,6 +21,14 @@ RgbView view(const RgbImage& image) {
           static_cast<std::size_t>(image.width) * 3};
 }
 
+Bytes at_once(const std::string& name, const TransformOptions& options,
+              const DecodeOptions& decode_options = {}) {
+  const Bytes bytes = read_bytes(image_path(name));
+  Bytes got(static_cast<std::size_t>(options.height) * static_cast<std::size_t>(options.width) * 3);
+  decode_transformed(bytes.data(), bytes.size(), decode_options, options, name, got.data());
+  return got;
+}
+
 class Fixture : public testing::TestWithParam<const char*> {};
 
 TEST_P(Fixture, EqualsPillowByteForByte) {
@@ -37,6 +45,7 @@ TEST_P(Fixture, EqualsPillowByteForByte) {
   const auto untouched = [](std::uint8_t b) { return b == 0xA5; };
   EXPECT_TRUE(std::all_of(got.begin(), got.begin() + kGuard, untouched));
   EXPECT_TRUE(std::all_of(got.end() - kGuard, got.end(), untouched));
+  EXPECT_TRUE(at_once(GetParam(), {}) == want.pixels);
 }
 
 std::string test_name(const testing::TestParamInfo<const char*>& image) {
@@ -80,6 +89,7 @@ TEST_P(Crops, EqualPillowByteForByte) {
   std::copy(want.pixels.begin(), want.pixels.end(), framed.begin() + kGuard);
   transform_image(view(image), options, got.data() + kGuard);
   EXPECT_EQ(got, framed);
+  EXPECT_EQ(at_once(crop.image, options), want.pixels);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -110,6 +120,35 @@ Bytes transformed(const RgbImage& image, int height, int width, double crop_pct)
   Bytes out(static_cast<std::size_t>(height) * static_cast<std::size_t>(width) * 3);
   transform_image(view(image), options, out.data());
   return out;
+}
+
+TEST(Transform, AtOnceTurnsAsExifSays) {
+  TransformOptions options;
+  options.height = 6;
+  options.width = 4;
+  DecodeOptions upright;
+  upright.exif_orientation = true;
+  for (const char* format : {"jpg", "png", "webp"}) {
+    for (int o = 1; o <= 8; ++o) {
+      const std::string name = "orientation/" + std::to_string(o) + "." + format;
+      Bytes want(6 * 4 * 3);
+      const RgbImage image = decode(read_bytes(image_path(name)), upright);
+      transform_image(view(image), options, want.data());
+      EXPECT_EQ(at_once(name, options, upright), want) << name;
+    }
+  }
+}
+
+TEST(Transform, AtOnceNamesTheImage) {
+  TransformOptions options;
+  options.crop_pct = 1e-9;
+  try {
+    at_once("rgb.png", options);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), Code::kLimit);
+    EXPECT_EQ(std::string(e.what()).rfind("rgb.png: ", 0), 0u) << e.what();
+  }
 }
 
 TEST(Transform, SameSizeIsACopy) {
