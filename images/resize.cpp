@@ -110,18 +110,6 @@ void weigh_portable(const std::uint32_t* src, std::size_t step, const std::int32
 }
 #endif
 
-// Rows of row_bytes → each pixel of eight rows side by side. Reads a byte behind the last pixel: a
-// pixel is one load then. (Stores of single pixels, 32 bytes apart, as each row comes, took six
-// times as long.)
-void turn(const std::uint8_t* rows, std::size_t row_bytes, std::size_t width, std::uint32_t* dst) {
-  for (std::size_t x = 0; x < width; ++x, rows += 3, dst += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      const std::uint8_t* const p = rows + lane * row_bytes;
-      dst[lane] = p[0] | p[1] << 8 | p[2] << 16 | std::uint32_t{p[3]} << 24;  // one load
-    }
-  }
-}
-
 auto* choose_weigh([[maybe_unused]] bool portable) {
 #ifdef __x86_64__
   if (!portable && __builtin_cpu_supports("avx2")) return &weigh_avx2;
@@ -150,8 +138,7 @@ Resizer::Resizer(Taps columns, Taps rows, std::uint8_t* dst, bool portable)
       rows_(std::move(rows)),
       width_(whole_lanes(columns_.ranges.size())),
       weigh_(choose_weigh(portable)),
-      waiting_((static_cast<std::size_t>(columns_.end() - columns_.begin()) * 3 + 1) * kLanes),
-      turned_(static_cast<std::size_t>(columns_.end() - columns_.begin()) * kLanes),
+      waiting_(static_cast<std::size_t>(columns_.end() - columns_.begin()) * kLanes),
       between_(width_ * std::min(whole_lanes(static_cast<std::size_t>(rows_.end() - rows_.begin())),
                                  2 * whole_lanes(rows_.most + kLanes))),
       first_(rows_.begin()),
@@ -160,11 +147,13 @@ Resizer::Resizer(Taps columns, Taps rows, std::uint8_t* dst, bool portable)
 
 void Resizer::add(const std::uint8_t* row) {
   const std::size_t lane = static_cast<std::size_t>(next_ - rows_.begin()) % kLanes;
-  const std::size_t row_bytes = waiting_.size() / kLanes;
-  std::copy_n(row, row_bytes - 1, waiting_.begin() + static_cast<std::ptrdiff_t>(lane * row_bytes));
+  Pixel* to = waiting_.data() + lane;
+  for (Pixel* const last = to + waiting_.size() - kLanes; to != last; to += kLanes, row += 3) {
+    *to = row[0] | row[1] << 8 | row[2] << 16 | Pixel{row[3]} << 24;  // one load
+  }
+  *to = row[0] | row[1] << 8 | row[2] << 16;
   ++next_;
   if (lane != kLanes - 1 && next_ != rows_.end()) return;
-  turn(waiting_.data(), row_bytes, turned_.size() / kLanes, turned_.data());
   resize_rows(next_ - static_cast<int>(lane) - 1);
   resize_columns();
 }
@@ -183,7 +172,7 @@ void Resizer::resize_rows(int first) {
   const std::int32_t* weights = columns_.weights.data();
   for (const Taps::Range& range : columns_.ranges) {
     Pixel pixels[kLanes];
-    weigh_(turned_.data() + static_cast<std::size_t>(range.first - columns_.begin()) * kLanes,
+    weigh_(waiting_.data() + static_cast<std::size_t>(range.first - columns_.begin()) * kLanes,
            kLanes, weights, range.count, pixels);
     for (std::size_t lane = 0; lane < kLanes; ++lane) to[lane * width_] = pixels[lane];
     weights += columns_.most;

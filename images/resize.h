@@ -55,11 +55,10 @@ class Resizer {
   Taps columns_, rows_;
   std::size_t width_;  // of a row between the passes: a multiple of eight pixels
   Weigh* weigh_;
-  std::vector<std::uint8_t> waiting_;  // eight rows, a byte behind each, that wait for each other
-  std::vector<Pixel> turned_;          // the same: each pixel of the eight rows side by side
-  std::vector<Pixel> between_;         // rows that the vertical pass still reads, and room for more
-  int first_, next_;                   // the source's rows that begin between_ and that comes next
-  std::size_t result_ = 0;             // the vertical pass's next row
+  std::vector<Pixel> waiting_;  // up to eight rows, each pixel of theirs side by side
+  std::vector<Pixel> between_;  // rows that the vertical pass still reads, and room for more
+  int first_, next_;            // the source's rows that begin between_ and that comes next
+  std::size_t result_ = 0;      // the vertical pass's next row
   std::uint8_t* dst_;
 };
 
