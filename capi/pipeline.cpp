@@ -234,20 +234,12 @@ void load_image(const convmixer_image& image, const std::string& name, const Dec
     transform_image(view_of(image, name, decode), transform, dst);
     return;
   }
-  RgbImage rgb;
   if (image.path != nullptr) {
     const std::vector<std::uint8_t> file = read_file(image.path, kMostImageBytes);
-    rgb = decode_image(file.data(), file.size(), decode, image.path);
+    decode_transformed(file.data(), file.size(), decode, transform, image.path, dst);
   } else {
-    rgb = decode_image(static_cast<const std::uint8_t*>(image.data), image.size, decode, name);
-  }
-  const RgbView view{rgb.pixels.data(), rgb.width, rgb.height,
-                     std::size_t{3} * static_cast<std::size_t>(rgb.width)};
-  try {
-    transform_image(view, transform, dst);
-  } catch (const Error& e) {  // it does not know the image's name
-    throw Error(e.code(),
-                fmt::format("{}: {}", image.path != nullptr ? image.path : name, e.what()));
+    decode_transformed(static_cast<const std::uint8_t*>(image.data), image.size, decode, transform,
+                       name, dst);
   }
 }
 

@@ -32,18 +32,6 @@ std::string first_bytes(const ImageBytes& bytes) {
   return hex;
 }
 
-RgbImage decode_any(const ImageBytes& bytes, const DecodeOptions& options,
-                    std::vector<std::uint8_t>& exif) {
-  if (begins_with(bytes, "\xFF\xD8\xFF", 3)) return decode_jpeg(bytes, options, exif);
-  if (begins_with(bytes, "\x89PNG\r\n\x1A\n", 8)) return decode_png(bytes, options, exif);
-  if (begins_with(bytes, "RIFF", 4) && begins_with(bytes, "WEBP", 4, 8)) {
-    return decode_webp(bytes, options, exif);
-  }
-  if (bytes.size == 0) bytes.fail("expected a JPEG, PNG or WebP image, found an empty file");
-  bytes.fail("expected a JPEG, PNG or WebP image, found a file that begins with " +
-             first_bytes(bytes));
-}
-
 }  // namespace
 
 void check_pixels(std::uint64_t width, std::uint64_t height, const DecodeOptions& options,
@@ -67,12 +55,45 @@ RgbImage allocate_image(std::uint64_t width, std::uint64_t height, const DecodeO
   return image;
 }
 
+Window WholeImage::begin(int width, int height) {
+  image.width = width;
+  image.height = height;
+  image.pixels.reserve(static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * 3);
+  return {0, 0, width, height};
+}
+
+void WholeImage::add(const std::uint8_t* row) {
+  image.pixels.insert(image.pixels.end(), row, row + static_cast<std::size_t>(image.width) * 3);
+}
+
+void give(RgbImage image, const std::vector<std::uint8_t>& exif, RowSink& sink) {
+  const RgbImage upright =
+      apply_orientation(std::move(image), exif_orientation(exif.data(), exif.size()));
+  const Window w = sink.begin(upright.width, upright.height);
+  const std::size_t row_bytes = static_cast<std::size_t>(upright.width) * 3;
+  const std::uint8_t* row = upright.pixels.data() + static_cast<std::size_t>(w.top) * row_bytes +
+                            static_cast<std::size_t>(w.left) * 3;
+  for (int y = 0; y < w.height; ++y, row += row_bytes) sink.add(row);
+}
+
+void decode_rows(const std::uint8_t* data, std::size_t size, const DecodeOptions& options,
+                 const std::string& name, RowSink& sink) {
+  const ImageBytes bytes{data, size, name};
+  if (begins_with(bytes, "\xFF\xD8\xFF", 3)) return decode_jpeg(bytes, options, sink);
+  if (begins_with(bytes, "\x89PNG\r\n\x1A\n", 8)) return decode_png(bytes, options, sink);
+  if (begins_with(bytes, "RIFF", 4) && begins_with(bytes, "WEBP", 4, 8)) {
+    return decode_webp(bytes, options, sink);
+  }
+  if (bytes.size == 0) bytes.fail("expected a JPEG, PNG or WebP image, found an empty file");
+  bytes.fail("expected a JPEG, PNG or WebP image, found a file that begins with " +
+             first_bytes(bytes));
+}
+
 RgbImage decode_image(const std::uint8_t* data, std::size_t size, const DecodeOptions& options,
                       const std::string& name) {
-  std::vector<std::uint8_t> exif;
-  RgbImage image = decode_any({data, size, name}, options, exif);
-  if (!options.exif_orientation || exif.empty()) return image;
-  return apply_orientation(std::move(image), exif_orientation(exif.data(), exif.size()));
+  WholeImage whole;
+  decode_rows(data, size, options, name, whole);
+  return std::move(whole.image);
 }
 
 }  // namespace convmixer

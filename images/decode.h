@@ -28,4 +28,23 @@ struct DecodeOptions {
 RgbImage decode_image(const std::uint8_t* data, std::size_t size, const DecodeOptions& options,
                       const std::string& name);
 
+// A part of an image.
+struct Window {
+  int left, top, width, height;
+};
+
+// Takes an image's rows as they are decoded.
+class RowSink {
+ public:
+  virtual ~RowSink() = default;
+  // Before the first row, with the whole image's size: the part that is wanted, at least a pixel.
+  virtual Window begin(int width, int height) = 0;
+  // The part's rows from the top: width × 3 bytes.
+  virtual void add(const std::uint8_t* row) = 0;
+};
+
+// As decode_image. What was wrong with an image may come out behind its rows.
+void decode_rows(const std::uint8_t* data, std::size_t size, const DecodeOptions& options,
+                 const std::string& name, RowSink& sink);
+
 }  // namespace convmixer

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "images/decoders.h"
 
@@ -107,8 +108,7 @@ void find_exif(const ImageBytes& bytes, std::vector<std::uint8_t>& exif) {
 
 }  // namespace
 
-RgbImage decode_png(const ImageBytes& bytes, const DecodeOptions& options,
-                    std::vector<std::uint8_t>& exif) {
+void decode_png(const ImageBytes& bytes, const DecodeOptions& options, RowSink& sink) {
   check_header(bytes, options);
   Reader reader(bytes);
   reader.guard.run(bytes, "PNG", [&] { open(reader); });
@@ -127,12 +127,13 @@ RgbImage decode_png(const ImageBytes& bytes, const DecodeOptions& options,
   if (gray16) gray.resize(row_bytes * static_cast<std::size_t>(image.height));
   std::uint8_t* const pixels = gray16 ? gray.data() : image.pixels.data();
   reader.guard.run(bytes, "PNG", [&] { read_rows(reader, pixels, row_bytes, image.height); });
+  std::vector<std::uint8_t> exif;
   if (options.exif_orientation) find_exif(bytes, exif);
   for (std::size_t i = 0; i < gray.size(); i += 2) {  // big-endian
     const std::uint8_t value = gray[i] != 0 ? 255 : gray[i + 1];
     std::fill_n(image.pixels.data() + i / 2 * 3, 3, value);
   }
-  return image;
+  give(std::move(image), exif, sink);
 }
 
 }  // namespace convmixer

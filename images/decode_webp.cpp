@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "images/decoders.h"
 
@@ -45,8 +46,7 @@ const char* reason(VP8StatusCode status) {
 
 }  // namespace
 
-RgbImage decode_webp(const ImageBytes& bytes, const DecodeOptions& options,
-                     std::vector<std::uint8_t>& exif) {
+void decode_webp(const ImageBytes& bytes, const DecodeOptions& options, RowSink& sink) {
   WebPDecoderConfig config;
   if (WebPInitDecoderConfig(&config) == 0) {
     throw Error(Code::kInternal, "libwebp's version differs from its header's");
@@ -70,8 +70,9 @@ RgbImage decode_webp(const ImageBytes& bytes, const DecodeOptions& options,
   WebPFreeDecBuffer(&config.output);
   if (status == VP8_STATUS_OUT_OF_MEMORY) throw std::bad_alloc();
   if (status != VP8_STATUS_OK) bytes.fail(std::string("damaged WebP image: ") + reason(status));
+  std::vector<std::uint8_t> exif;
   if (options.exif_orientation) find_exif(bytes, exif);
-  return image;
+  give(std::move(image), exif, sink);
 }
 
 }  // namespace convmixer

@@ -24,14 +24,22 @@ struct ImageBytes {
   }
 };
 
-// Each checks the number of pixels before it takes memory for them. `exif` receives the file's EXIF
-// block, if it has one and options.exif_orientation asks for it.
-RgbImage decode_jpeg(const ImageBytes& bytes, const DecodeOptions& options,
-                     std::vector<std::uint8_t>& exif);
-RgbImage decode_png(const ImageBytes& bytes, const DecodeOptions& options,
-                    std::vector<std::uint8_t>& exif);
-RgbImage decode_webp(const ImageBytes& bytes, const DecodeOptions& options,
-                     std::vector<std::uint8_t>& exif);
+// Each checks the number of pixels before it takes memory for them, and turns the image as its EXIF
+// block says where options.exif_orientation asks for it.
+void decode_jpeg(const ImageBytes& bytes, const DecodeOptions& options, RowSink& sink);
+void decode_png(const ImageBytes& bytes, const DecodeOptions& options, RowSink& sink);
+void decode_webp(const ImageBytes& bytes, const DecodeOptions& options, RowSink& sink);
+
+// The way out for an image that had to be decoded as a whole. `exif` may be empty.
+void give(RgbImage image, const std::vector<std::uint8_t>& exif, RowSink& sink);
+
+// Keeps all of an image.
+class WholeImage final : public RowSink {
+ public:
+  Window begin(int width, int height) override;
+  void add(const std::uint8_t* row) override;
+  RgbImage image;
+};
 
 // Throws Error(kLimit) above max_pixels, or above what memory can address. Sides fit 32 bits in
 // every format, so the product fits 64.
@@ -43,7 +51,7 @@ RgbImage allocate_image(std::uint64_t width, std::uint64_t height, const DecodeO
                         const std::string& name);
 
 // 1 … 8 as EXIF numbers them; 1, upright, where the block is damaged or says nothing. The block is
-// TIFF, with or without "Exif\0\0" in front.
+// TIFF, with or without "Exif\0\0" in front, or empty.
 int exif_orientation(const std::uint8_t* tiff, std::size_t size);
 RgbImage apply_orientation(RgbImage image, int orientation);
 

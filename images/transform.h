@@ -4,6 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
+
+#include "images/decode.h"
 
 namespace convmixer {
 
@@ -32,5 +35,11 @@ struct RgbView {
 // Only the pixels that the crop keeps are computed. Throws Error(kInvalidArgument) for options out
 // of range and Error(kLimit) where a resized side would exceed 2^30.
 void transform_image(const RgbView& src, const TransformOptions& options, std::uint8_t* dst);
+
+// decode_image and transform_image at once, with the same result and errors: decodes no more of a
+// JPEG than the crop needs, and has a few rows of it in memory.
+void decode_transformed(const std::uint8_t* data, std::size_t size, const DecodeOptions& decode,
+                        const TransformOptions& transform, const std::string& name,
+                        std::uint8_t* dst);
 
 }  // namespace convmixer

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <limits>
 #include <ostream>
+#include <random>
 #include <string>
 #include <utility>
 
+#include "images/resize.h"
 #include "images/transform.h"
 #include "images_data.h"
 #include "support/error.h"
@@ -16,6 +19,14 @@ namespace {
 RgbView view(const RgbImage& image) {
   return {image.pixels.data(), image.width, image.height,
           static_cast<std::size_t>(image.width) * 3};
+}
+
+Bytes at_once(const std::string& name, const TransformOptions& options,
+              const DecodeOptions& decode_options = {}) {
+  const Bytes bytes = read_bytes(image_path(name));
+  Bytes got(static_cast<std::size_t>(options.height) * static_cast<std::size_t>(options.width) * 3);
+  decode_transformed(bytes.data(), bytes.size(), decode_options, options, name, got.data());
+  return got;
 }
 
 class Fixture : public testing::TestWithParam<const char*> {};
@@ -34,6 +45,7 @@ TEST_P(Fixture, EqualsPillowByteForByte) {
   const auto untouched = [](std::uint8_t b) { return b == 0xA5; };
   EXPECT_TRUE(std::all_of(got.begin(), got.begin() + kGuard, untouched));
   EXPECT_TRUE(std::all_of(got.end() - kGuard, got.end(), untouched));
+  EXPECT_TRUE(at_once(GetParam(), {}) == want.pixels);
 }
 
 std::string test_name(const testing::TestParamInfo<const char*>& image) {
@@ -77,6 +89,7 @@ TEST_P(Crops, EqualPillowByteForByte) {
   std::copy(want.pixels.begin(), want.pixels.end(), framed.begin() + kGuard);
   transform_image(view(image), options, got.data() + kGuard);
   EXPECT_EQ(got, framed);
+  EXPECT_EQ(at_once(crop.image, options), want.pixels);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -107,6 +120,35 @@ Bytes transformed(const RgbImage& image, int height, int width, double crop_pct)
   Bytes out(static_cast<std::size_t>(height) * static_cast<std::size_t>(width) * 3);
   transform_image(view(image), options, out.data());
   return out;
+}
+
+TEST(Transform, AtOnceTurnsAsExifSays) {
+  TransformOptions options;
+  options.height = 6;
+  options.width = 4;
+  DecodeOptions upright;
+  upright.exif_orientation = true;
+  for (const char* format : {"jpg", "png", "webp"}) {
+    for (int o = 1; o <= 8; ++o) {
+      const std::string name = "orientation/" + std::to_string(o) + "." + format;
+      Bytes want(6 * 4 * 3);
+      const RgbImage image = decode(read_bytes(image_path(name)), upright);
+      transform_image(view(image), options, want.data());
+      EXPECT_EQ(at_once(name, options, upright), want) << name;
+    }
+  }
+}
+
+TEST(Transform, AtOnceNamesTheImage) {
+  TransformOptions options;
+  options.crop_pct = 1e-9;
+  try {
+    at_once("rgb.png", options);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), Code::kLimit);
+    EXPECT_EQ(std::string(e.what()).rfind("rgb.png: ", 0), 0u) << e.what();
+  }
 }
 
 TEST(Transform, SameSizeIsACopy) {
@@ -151,6 +193,56 @@ TEST(Transform, RowsMayHaveAStride) {
   Bytes got(24 * 24 * 3);
   transform_image({padded.data(), 50, 40, 200}, options, got.data());
   EXPECT_EQ(got, transformed(image, 24, 24, 0.96));
+}
+
+// The middle axis of outer × length × inner bytes, by sums that cannot overflow.
+Bytes naive(const Taps& taps, const Bytes& src, std::size_t length, std::size_t inner) {
+  Bytes dst;
+  for (std::size_t outer = 0; outer < src.size() / length / inner; ++outer) {
+    for (std::size_t k = 0; k < taps.ranges.size(); ++k) {
+      for (std::size_t j = 0; j < inner; ++j) {
+        std::int64_t sum = 1 << 21;
+        for (std::size_t i = 0; i < static_cast<std::size_t>(taps.ranges[k].count); ++i) {
+          const std::size_t at = static_cast<std::size_t>(taps.ranges[k].first) + i;
+          sum += std::int64_t{taps.weights[k * taps.most + i]} *
+                 src[(outer * length + at) * inner + j];
+        }
+        dst.push_back(static_cast<std::uint8_t>(std::clamp<std::int64_t>(sum >> 22, 0, 255)));
+      }
+    }
+  }
+  return dst;
+}
+
+// More rows than the vertical pass keeps, and fewer; with and without this CPU's instruction set.
+TEST(Resize, EqualsNaiveSums) {
+  std::mt19937 random(1);
+  for (const auto& [w, h, to_w, to_h] : {std::array{61, 203, 40, 31},
+                                         {9, 7, 23, 24},
+                                         {300, 50, 17, 49},
+                                         {33, 1, 1, 3},
+                                         {8, 64, 8, 64},
+                                         {1, 17, 16, 3}}) {
+    const auto width = static_cast<std::size_t>(w), height = static_cast<std::size_t>(h);
+    const Taps columns = make_taps(w, to_w, to_w / 4, (to_w + 1) / 2, Interpolation::kBicubic);
+    const Taps rows = make_taps(h, to_h, to_h / 4, (to_h + 1) / 2, Interpolation::kBicubic);
+    Bytes pixels(width * height * 3);  // many of them extreme, so that sums leave 0 … 255
+    for (std::uint8_t& b : pixels)
+      b = static_cast<std::uint8_t>(std::clamp(int(random() % 768) - 256, 0, 255));
+    const Bytes want =
+        naive(rows, naive(columns, pixels, width, 3), height, columns.ranges.size() * 3);
+    for (const bool portable : {false, true}) {
+      Bytes got(want.size() + 1, 0xA5);
+      Resizer resizer(columns, rows, got.data(), portable);
+      const Window part = resizer.window();
+      for (int y = part.top; y < part.top + part.height; ++y) {
+        resizer.add(pixels.data() + (y * w + part.left) * 3);
+      }
+      EXPECT_EQ(got.back(), 0xA5);
+      got.pop_back();
+      EXPECT_EQ(got, want) << w << "×" << h << (portable ? ", portable" : "");
+    }
+  }
 }
 
 TEST(Transform, RefusesWhatIsOutOfRange) {
