@@ -27,7 +27,9 @@ namespace {
 double peak_of(const KernelTable& table) {
   static std::map<const KernelTable*, double> peaks;
   const auto found = peaks.find(&table);
-  return found != peaks.end() ? found->second : peaks[&table] = measure_fma_peak(table, 1);
+  if (found != peaks.end()) return found->second;
+  Workers one(1);
+  return peaks[&table] = measure_fma_peak(table, one);
 }
 
 // JSON has these counters too, in FLOP, bytes and percent.

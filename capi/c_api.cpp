@@ -18,7 +18,6 @@
 #include "capi/versions.h"
 #include "convmixer.h"
 #include "engine/executor.h"
-#include "engine/peak.h"
 #include "engine/plan.h"
 #include "engine/system.h"
 #include "models/checkpoint.h"
@@ -463,7 +462,7 @@ convmixer_status convmixer_session_measure_fma_peak(convmixer_session* session,
     need(session, "session");
     need(flops_per_second, "flops_per_second");
     const Turn turn(*session);
-    *flops_per_second = measure_fma_peak(*session->model->plan, session->engine.threads());
+    *flops_per_second = session->engine.measure_fma_peak();
   });
 }
 

@@ -2,18 +2,16 @@
 #include "engine/executor.h"
 
 #include <algorithm>
-#include <exception>
-#include <latch>
-#include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "engine/layout.h"
 #include "engine/openmp.h"
+#include "engine/peak.h"
 #include "engine/team.h"
+#include "engine/workers.h"
 #include "kernels/cpu.h"
-#include "support/error.h"
+#include "kernels/registry.h"
 
 namespace convmixer {
 namespace {
@@ -21,24 +19,6 @@ namespace {
 // The most pixels of a strip, unless a single row has more: enough to use each weight often, few
 // enough for the panel to stay in L2.
 constexpr int kMostPixels = 96;
-
-// A region whose threads the system refuses would end the process, so that is found out here.
-void check_threads(int threads) {
-  std::latch all(1);
-  std::vector<std::thread> started;
-  std::string reason;
-  try {
-    for (int i = 1; i < threads; ++i) started.emplace_back([&all] { all.wait(); });
-  } catch (const std::exception& e) {
-    reason = e.what();
-  }
-  all.count_down();
-  for (std::thread& thread : started) thread.join();
-  if (reason.empty()) return;
-  throw Error(Code::kOutOfMemory, "threads: expected to start " + std::to_string(threads) +
-                                      ", the system allowed " + std::to_string(started.size() + 1) +
-                                      ": " + reason);
-}
 
 // Enough images for 16 tasks a thread in every layer, so that threads wait little for each other at
 // its end, as long as the activations of all of them leave half of the L3 cache to the weights; but
@@ -80,6 +60,7 @@ Split choose_split(const Geometry& g, int n, int threads, int oc_tiles, int give
 
 struct Session::Impl {
   std::shared_ptr<const Plan> plan;
+  Workers workers;
   int threads, chunk;
 
   // Ours: [2][chunk images] planes; a thread's panel, and Strassen's sums of it; the classifier's
@@ -93,8 +74,7 @@ struct Session::Impl {
   Buffer<float> raw_image;  // raw bytes as (3, h, w) floats
 
   Impl(std::shared_ptr<const Plan> p, int thread_count, int chunk_size)
-      : plan(std::move(p)), threads(thread_count), chunk(chunk_size) {
-    check_threads(threads);
+      : plan(std::move(p)), workers(thread_count), threads(thread_count), chunk(chunk_size) {
     if (chunk == 0) chunk = choose_chunk(*plan, threads);
     if (plan->native) {
       prepare_native();
@@ -166,9 +146,9 @@ struct Session::Impl {
     return t;
   }
 
-  void pointwise(const PackedPointwise& w, const float* panel, std::ptrdiff_t stride,
-                 int pixels, float* dst, const std::int32_t* offset, std::size_t dst_stride,
-                 int tile_begin, int tile_end, float* sums = nullptr) const {
+  void pointwise(const PackedPointwise& w, const float* panel, std::ptrdiff_t stride, int pixels,
+                 float* dst, const std::int32_t* offset, std::size_t dst_stride, int tile_begin,
+                 int tile_end, float* sums = nullptr) const {
     PointwiseParams p{};
     p.panel = panel;
     p.panel_block_stride = stride;
@@ -286,30 +266,26 @@ struct Session::Impl {
     const int tasks = n * split.strips * split.parts;
     const auto stride = static_cast<std::ptrdiff_t>(head_stride());
     Team team;
-#pragma omp parallel num_threads(threads)
-    {
-      // Fewer than asked for inside a caller's region.
-      const int members = omp_get_num_threads();
-      const auto member = static_cast<std::size_t>(omp_get_thread_num());
-      float* const panel = panels.data() + panel_floats * member;
-      float* const sums = scratch.data() + scratch_floats * member;
+    workers.run([&](int member) {
+      float* const panel = panels.data() + panel_floats * static_cast<std::size_t>(member);
+      float* const sums = scratch.data() + scratch_floats * static_cast<std::size_t>(member);
       float *from = planes[0].data(), *to = planes[1].data();
-      team.run_tasks(members, tasks, [&](int i) {
+      team.run_tasks(threads, tasks, [&](int i) {
         patch_embed(layout, task(split, i, native.patch_embed.tiles), src, panel, from);
       });
       for (const NativeBlock& b : native.blocks) {
-        team.run_tasks(members, tasks, [&](int i) {
+        team.run_tasks(threads, tasks, [&](int i) {
           block(layout, b, task(split, i, b.pointwise.tiles), from, panel, sums, to);
         });
         std::swap(from, to);
       }
-      team.run_tasks(members, n * layout.blocks,
+      team.run_tasks(threads, n * layout.blocks,
                      [&](int i) { mean(layout, i / layout.blocks, i % layout.blocks, from); });
-      team.run_tasks(members, native.head.tiles, [&](int i) {
+      team.run_tasks(threads, native.head.tiles, [&](int i) {
         pointwise(native.head, head_panel.data(), stride, n, head_dst.data(), head_offset.data(),
                   head_stride(), i, i + 1);
       });
-    }
+    });
     unpack(head_dst, n, g.num_classes, logits);
     if (features != nullptr) unpack(head_panel, n, g.dim, features);
   }
@@ -343,7 +319,6 @@ struct Session::Impl {
         3 * static_cast<std::size_t>(g.image_h) * static_cast<std::size_t>(g.image_w);
     const auto classes = static_cast<std::size_t>(g.num_classes),
                dim = static_cast<std::size_t>(g.dim);
-    const OmpThreads guard(threads);
     for (std::size_t done = 0; done < n;) {
       const std::size_t now = std::min(n - done, static_cast<std::size_t>(chunk));
       float* const image_features = features == nullptr ? nullptr : features + done * dim;
@@ -351,10 +326,13 @@ struct Session::Impl {
         run_native(src + done * image_size, static_cast<int>(now), logits + done * classes,
                    image_features);
       } else {
-        for (std::size_t i = 0; i < now; ++i) {
-          run_onednn(src + (done + i) * image_size, logits + (done + i) * classes,
-                     features == nullptr ? nullptr : image_features + i * dim);
-        }
+        run_after_fork_too([&] {
+          const OmpThreads guard(threads);
+          for (std::size_t i = 0; i < now; ++i) {
+            run_onednn(src + (done + i) * image_size, logits + (done + i) * classes,
+                       features == nullptr ? nullptr : image_features + i * dim);
+          }
+        });
       }
       done += now;
     }
@@ -376,10 +354,16 @@ Session::Session(std::shared_ptr<const Plan> plan, int threads, int chunk_size)
 Session::~Session() = default;
 
 void Session::run(const float* src, std::size_t n, float* logits, float* features) {
-  run_after_fork_too([&] { impl_->run(src, n, logits, features); });
+  impl_->run(src, n, logits, features);
 }
 void Session::run(const std::uint8_t* src, std::size_t n, float* logits, float* features) {
-  run_after_fork_too([&] { impl_->run(src, n, logits, features); });
+  impl_->run(src, n, logits, features);
+}
+
+double Session::measure_fma_peak() {
+  const Plan& plan = *impl_->plan;
+  return convmixer::measure_fma_peak(
+      plan.native ? *plan.native->table : *available_tables().front(), impl_->workers);
 }
 
 int Session::threads() const { return impl_->threads; }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a Plan. The network's OpenMP lives here only.
+// Runs a Plan.
 #pragma once
 
 #include <cstddef>
@@ -24,8 +24,12 @@ class Session {
   void run(const float* src, std::size_t n, float* logits, float* features);
   // src (n, h, w, 3) raw RGB bytes.
   void run(const std::uint8_t* src, std::size_t n, float* logits, float* features);
-  // Runs allocate nothing (oneDNN and OpenMP aside), and cannot fail, except after fork(): the
-  // child's runs start a thread each, since OpenMP's own did not survive, and that can be refused.
+  // Runs allocate nothing (oneDNN aside), and cannot fail, except after fork(): the child's first
+  // run starts threads, since the parent's did not come along, and that can be refused.
+
+  // FLOP/s of multiply-adds on the session's threads (engine/peak.h): of the plan's variant, or of
+  // the best that can run here where the plan is oneDNN's.
+  double measure_fma_peak();
 
   int threads() const;
   int chunk_size() const;

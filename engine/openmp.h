@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is peculiar about OpenMP's threads. Inside engine/ only.
+// What is peculiar about OpenMP's threads, which are oneDNN's. Inside engine/ only.
 #pragma once
 
 #include <unistd.h>
@@ -45,10 +45,7 @@ class OmpThreads {
   int before_;
 };
 #else
-// Without OpenMP (ThreadSanitizer cannot see into its runtime) everything runs in the calling
-// thread.
-inline int omp_get_thread_num() { return 0; }
-inline int omp_get_num_threads() { return 1; }
+// Without OpenMP there is no oneDNN either (ThreadSanitizer cannot see into its runtime).
 struct OmpThreads {
   explicit OmpThreads(int) {}
 };

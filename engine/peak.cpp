@@ -2,10 +2,8 @@
 #include "engine/peak.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
-
-#include "engine/openmp.h"
-#include "kernels/registry.h"
 
 namespace convmixer {
 namespace {
@@ -33,31 +31,15 @@ double flops_per_second(const KernelTable& table, Clock::time_point begin) {
 
 }  // namespace
 
-double measure_fma_peak(const KernelTable& table, int threads) {
+double measure_fma_peak(const KernelTable& table, Workers& workers) {
   double best = 0;
-  run_after_fork_too([&] {
-    Clock::time_point begin;
-    double sum = 0;
-#pragma omp parallel num_threads(threads)
-    for (int round = 0; round < kRounds; ++round) {
-#pragma omp single
-      {
-        sum = 0;
-        begin = Clock::now();
-      }
-      const double mine = flops_per_second(table, begin);
-#pragma omp atomic
-      sum += mine;
-#pragma omp barrier
-#pragma omp single
-      best = std::max(best, sum);
-    }
-  });
+  for (int round = 0; round < kRounds; ++round) {
+    std::atomic<double> sum{0};
+    const Clock::time_point begin = Clock::now();
+    workers.run([&](int) { sum += flops_per_second(table, begin); });
+    best = std::max(best, sum.load());
+  }
   return best;
-}
-
-double measure_fma_peak(const Plan& plan, int threads) {
-  return measure_fma_peak(plan.native ? *plan.native->table : *available_tables().front(), threads);
 }
 
 }  // namespace convmixer

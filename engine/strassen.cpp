@@ -108,8 +108,8 @@ std::string refuse_strassen(const Geometry& g, const KernelTable& table) {
   return "";
 }
 
-// Measured (docs/performance.md): with avx512 it gains 2 % at 256 channels and 9 % at 768, with avx2 it
-// loses 1 % at 256 and gains 6 % at 768.
+// Measured (docs/performance.md): with avx512 it gains 2 % at 256 channels and 9 % at 768, with
+// avx2 it loses 1 % at 256 and gains 6 % at 768.
 std::string doubt_strassen(const Geometry& g, const KernelTable& table) {
   if (table.name == std::string_view("portable")) return "portable gains nothing";
   const int least_dim = table.lanes >= 16 ? 256 : 512;

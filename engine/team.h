@@ -1,19 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the threads of one parallel region share tasks and wait for each other.
+// How the threads of one run share tasks and wait for each other.
 #pragma once
 
 #include <atomic>
 
 namespace convmixer {
 
-// OpenMP's own loops and barriers spin for milliseconds. That is no loss on an idle machine; where
-// another process has one of the cores, each of a network's many barriers then burns the time slice
-// that the missing thread is waiting for: 170 ms an image of the bundled model on two busy cores
-// instead of 40. Here a thread spins for about as long as a task of a small layer takes, then
-// sleeps.
+// Returns once the value is another than `old`. Spins for about as long as a task of a small layer
+// takes, then sleeps. (Spinning for milliseconds, as OpenMP's barriers do, is no loss on an idle
+// machine; where another process has one of the cores, each of a network's many barriers then burns
+// the time slice that the missing thread is waiting for: 170 ms an image of the bundled model on
+// two busy cores instead of 40.)
+template <typename T>
+void spin_then_wait(const std::atomic<T>& value, T old) {
+  constexpr int kSpins = 2000;
+  for (int i = 0; i < kSpins; ++i) {
+    if (value.load(std::memory_order_acquire) != old) return;
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+  }
+  value.wait(old, std::memory_order_acquire);
+}
+
 class Team {
  public:
-  // To be called by every thread of a region of `threads` threads: each task is run once, by
+  // To be called by every thread of a run of `threads` threads: each task is run once, by
   // whoever is free, and all have ended when any call returns. `f` must not throw.
   template <typename F>
   void run_tasks(int threads, int count, F f) {
@@ -26,7 +38,6 @@ class Team {
 
  private:
   void wait(int threads) {
-    constexpr int kSpins = 2000;
     const unsigned round = round_.load(std::memory_order_acquire);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads) {
       // Everybody is here, so nobody reads these two.
@@ -36,17 +47,7 @@ class Team {
       round_.notify_all();
       return;
     }
-    for (int i = 0; i < kSpins; ++i) {
-      if (round_.load(std::memory_order_acquire) != round) return;
-      pause();
-    }
-    round_.wait(round, std::memory_order_acquire);
-  }
-
-  static void pause() {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
+    spin_then_wait(round_, round);
   }
 
   alignas(64) std::atomic<int> next_{0};
