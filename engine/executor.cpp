@@ -61,6 +61,7 @@ Split choose_split(const Geometry& g, int n, int threads, int oc_tiles, int give
 struct Session::Impl {
   std::shared_ptr<const Plan> plan;
   Workers workers;
+  Team team;
   int threads, chunk;
 
   // Ours: [2][chunk images] planes; a thread's panel, and Strassen's sums of it; the classifier's
@@ -74,7 +75,11 @@ struct Session::Impl {
   Buffer<float> raw_image;  // raw bytes as (3, h, w) floats
 
   Impl(std::shared_ptr<const Plan> p, int thread_count, int chunk_size)
-      : plan(std::move(p)), workers(thread_count), threads(thread_count), chunk(chunk_size) {
+      : plan(std::move(p)),
+        workers(thread_count),
+        team(thread_count),
+        threads(thread_count),
+        chunk(chunk_size) {
     if (chunk == 0) chunk = choose_chunk(*plan, threads);
     if (plan->native) {
       prepare_native();
@@ -265,23 +270,22 @@ struct Session::Impl {
     const Split split = choose_split(g, n, threads, native.patch_embed.tiles, native.strip_rows);
     const int tasks = n * split.strips * split.parts;
     const auto stride = static_cast<std::ptrdiff_t>(head_stride());
-    Team team;
     workers.run([&](int member) {
       float* const panel = panels.data() + panel_floats * static_cast<std::size_t>(member);
       float* const sums = scratch.data() + scratch_floats * static_cast<std::size_t>(member);
       float *from = planes[0].data(), *to = planes[1].data();
-      team.run_tasks(threads, tasks, [&](int i) {
+      team.run_tasks(member, tasks, [&](int i) {
         patch_embed(layout, task(split, i, native.patch_embed.tiles), src, panel, from);
       });
       for (const NativeBlock& b : native.blocks) {
-        team.run_tasks(threads, tasks, [&](int i) {
+        team.run_tasks(member, tasks, [&](int i) {
           block(layout, b, task(split, i, b.pointwise.tiles), from, panel, sums, to);
         });
         std::swap(from, to);
       }
-      team.run_tasks(threads, n * layout.blocks,
+      team.run_tasks(member, n * layout.blocks,
                      [&](int i) { mean(layout, i / layout.blocks, i % layout.blocks, from); });
-      team.run_tasks(threads, native.head.tiles, [&](int i) {
+      team.run_tasks(member, native.head.tiles, [&](int i) {
         pointwise(native.head, head_panel.data(), stride, n, head_dst.data(), head_offset.data(),
                   head_stride(), i, i + 1);
       });

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
+#include <vector>
 
 namespace convmixer {
 
@@ -25,24 +27,36 @@ void spin_then_wait(const std::atomic<T>& value, T old) {
 
 class Team {
  public:
-  // To be called by every thread of a run of `threads` threads: each task is run once, by
-  // whoever is free, and all have ended when any call returns. `f` must not throw.
+  explicit Team(int threads) : threads_(threads), shares_(static_cast<std::size_t>(threads)) {}
+
+  // To be called by every thread of a run: each task is run once, and all have ended when any call
+  // returns. `f` must not throw. A thread takes its share of consecutive tasks, whose results are
+  // in its caches if it had the same share of the layer before, then what others have left.
   template <typename F>
-  void run_tasks(int threads, int count, F f) {
-    for (int i = next_.fetch_add(1, std::memory_order_relaxed); i < count;
-         i = next_.fetch_add(1, std::memory_order_relaxed)) {
-      f(i);
+  void run_tasks(int member, int count, F f) {
+    for (int i = 0; i < threads_; ++i) {
+      const int owner = (member + i) % threads_;
+      const int begin = share_begin(owner, count), end = share_begin(owner + 1, count);
+      std::atomic<int>& taken = shares_[static_cast<std::size_t>(owner)].taken;
+      for (int task = begin + taken.fetch_add(1, std::memory_order_relaxed); task < end;
+           task = begin + taken.fetch_add(1, std::memory_order_relaxed)) {
+        f(task);
+      }
     }
-    wait(threads);
+    wait();
   }
 
  private:
-  void wait(int threads) {
+  int share_begin(int member, int count) const {
+    return static_cast<int>(static_cast<long>(count) * member / threads_);
+  }
+
+  void wait() {
     const unsigned round = round_.load(std::memory_order_acquire);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads) {
-      // Everybody is here, so nobody reads these two.
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
+      // Everybody is here, so nobody reads these.
       arrived_.store(0, std::memory_order_relaxed);
-      next_.store(0, std::memory_order_relaxed);
+      for (Share& share : shares_) share.taken.store(0, std::memory_order_relaxed);
       round_.store(round + 1, std::memory_order_release);
       round_.notify_all();
       return;
@@ -50,7 +64,11 @@ class Team {
     spin_then_wait(round_, round);
   }
 
-  alignas(64) std::atomic<int> next_{0};
+  struct alignas(64) Share {
+    std::atomic<int> taken{0};
+  };
+  const int threads_;
+  std::vector<Share> shares_;
   alignas(64) std::atomic<int> arrived_{0};
   alignas(64) std::atomic<unsigned> round_{0};
 };
