@@ -147,8 +147,11 @@ void add_all() {
         fmt::format("c{0}_{1}x{1}_{2}", preset.dim, preset.side(), preset.num_classes);
     for (const KernelTable* table : available_tables()) {
       const std::string v = fmt::format("/{}/", table->name);
-      for (const Strassen strassen : {Strassen::kOff, Strassen::kOn}) {
-        const std::string op = strassen == Strassen::kOn ? "strassen" : "pointwise";
+      for (const Strassen strassen : {Strassen::kOff, Strassen::kOn, Strassen::kTwo}) {
+        if (strassen == Strassen::kTwo && preset.dim < 768) continue;
+        const std::string op = strassen == Strassen::kOn    ? "strassen"
+                               : strassen == Strassen::kTwo ? "strassen_two"
+                                                            : "pointwise";
         add(op + v + c,
             [&, table, strassen](auto& s) { bench_pointwise(s, preset, *table, strassen); });
         add(op + "_cold" + v + c,

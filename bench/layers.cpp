@@ -168,10 +168,17 @@ PointwiseParams Layers::product(const PackedPointwise& w, int first_row, int row
 }
 
 void Layers::multiply(const PackedPointwise& w, const PointwiseParams& p) {
-  if (w.strassen) {
-    const std::size_t stride = spread_stride(static_cast<std::size_t>(p.pixels / 2 * table_.lanes));
-    const StrassenParams s{p, w.unscale.data(), scratch_.data(),
-                           static_cast<std::ptrdiff_t>(stride)};
+  if (w.strassen > 0) {
+    const auto stride = [&](int pixels) {
+      return static_cast<std::ptrdiff_t>(
+          spread_stride(static_cast<std::size_t>(pixels * table_.lanes)));
+    };
+    const StrassenParams s{
+        p,
+        w.strassen,
+        w.unscale.data(),
+        {scratch_.data(), scratch_.data() + layout_.blocks / 2 * stride(p.pixels / 2)},
+        {stride(p.pixels / 2), stride(p.pixels / 4)}};
     table_.strassen[w.activation](&s);
   } else {
     table_.pointwise[w.activation](&p);
@@ -296,7 +303,7 @@ std::string Layers::check_pointwise() {
   }
   const reference::Result want = reference::pointwise(
       src, node.oc, node.weights.data, epilogue(node, 0, static_cast<std::size_t>(node.oc)));
-  Check check{node.ic, "", block().pointwise.strassen ? 8.0 : 1.0};
+  Check check{node.ic, "", block().pointwise.strassen > 0 ? 8.0 : 1.0};
   for (int o = 0; o < node.oc; ++o) {
     for (int i = 0; i < kPixels; ++i) {
       check.add(want, want.y.index(0, o, 0, i),

@@ -165,6 +165,9 @@ PlanOptions plan_options_of(const convmixer_model_options& options) {
     case CONVMIXER_STRASSEN_OFF:
       plan.strassen = Strassen::kOff;
       break;
+    case CONVMIXER_STRASSEN_TWO:
+      plan.strassen = Strassen::kTwo;
+      break;
     default:
       refuse(fmt::format("strassen: expected a convmixer_strassen, found {}",
                          number_of(options.strassen)));

@@ -91,10 +91,12 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
       ->type_name("WHEN")
       ->capture_default_str();
   command
-      .add_option("--strassen", o.strassen,
-                  "Pointwise products by Strassen's algorithm: auto (where it is faster and keeps "
-                  "the accuracy), on or off")
-      ->check(CLI::IsMember({"auto", "on", "off"}))
+      .add_option(
+          "--strassen", o.strassen,
+          "Pointwise products by Strassen's algorithm: auto (where it is faster and keeps "
+          "the accuracy), on, off, or two (two levels where they are faster still: for large "
+          "batches, and three times the memory)")
+      ->check(CLI::IsMember({"auto", "on", "off", "two"}))
       ->type_name("WHEN")
       ->capture_default_str();
   command.add_flag("--low-memory", o.low_memory,
@@ -182,6 +184,7 @@ Model open_model(const ModelOptions& o) {
                                        : CONVMIXER_ONEDNN_AUTO;
   options.strassen = o.strassen == "on"    ? CONVMIXER_STRASSEN_ON
                      : o.strassen == "off" ? CONVMIXER_STRASSEN_OFF
+                     : o.strassen == "two" ? CONVMIXER_STRASSEN_TWO
                                            : CONVMIXER_STRASSEN_AUTO;
   options.low_memory = o.low_memory ? 1 : 0;
   options.activation = o.activation == "gelu"   ? CONVMIXER_ACTIVATION_GELU

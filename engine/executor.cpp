@@ -112,8 +112,9 @@ struct Session::Impl {
         std::max(layout.blocks, ceil_div(native.patch_embed.ic, native.table->lanes)));
     panel_floats = widest * static_cast<std::size_t>(panel_stride(most_rows * g.w));
     if (native.strip_rows != 0) {
-      scratch_floats = static_cast<std::size_t>(layout.blocks / 2) *
-                       static_cast<std::size_t>(panel_stride(most_rows * g.w / 2));
+      scratch_floats =
+          static_cast<std::size_t>(inner_scratch(most_rows * g.w) +
+                                   ceil_div(layout.blocks, 4) * panel_stride(most_rows * g.w / 4));
     }
     for (Buffer<float>& b : planes) b = Buffer<float>(images * layout.image_stride);
     panels = Buffer<float>(panel_floats * static_cast<std::size_t>(threads));
@@ -170,12 +171,21 @@ struct Session::Impl {
     p.tile_begin = tile_begin;
     p.tile_end = tile_end;
     const KernelTable& table = *plan->native->table;
-    if (w.strassen) {
-      const StrassenParams s{p, w.unscale.data(), sums, panel_stride(pixels / 2)};
+    if (w.strassen > 0) {
+      const StrassenParams s{p,
+                             w.strassen,
+                             w.unscale.data(),
+                             {sums, sums + inner_scratch(pixels)},
+                             {panel_stride(pixels / 2), panel_stride(pixels / 4)}};
       table.strassen[w.activation](&s);
     } else {
       table.pointwise[w.activation](&p);
     }
+  }
+
+  // Where the sums of Strassen's second level stand behind those of the first.
+  std::ptrdiff_t inner_scratch(int pixels) const {
+    return ceil_div(plan->geometry.dim, plan->native->table->lanes) / 2 * panel_stride(pixels / 2);
   }
 
   std::ptrdiff_t panel_stride(int pixels) const {

@@ -16,9 +16,10 @@ inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 KernelActivation kernel_activation(Activation activation);
 
 // [oc tile][ic][kOcTile] weights and [oc tile][kOcTile] vectors of a pointwise product; or those of
-// a Strassen product (engine/strassen.h), whose tiles are those of half the output channels.
+// a Strassen product (engine/strassen.h), whose tiles are those of the first 1/2 or 1/4 of the
+// output channels.
 struct PackedPointwise {
-  bool strassen = false;
+  int strassen = 0;  // levels
   int ic = 0, oc_blk = 0, tiles = 0;
   KernelActivation activation = kActIdentity;
   Buffer<float> weights, bias, scale, shift;

@@ -68,12 +68,15 @@ void check(const PlanOptions& options, const std::vector<Candidate>& list) {
                             options.isa));
   }
   const bool any = std::any_of(list.begin(), list.end(), [](auto& c) { return c.refusal.empty(); });
-  if (options.onednn == OneDnn::kOn && options.strassen == Strassen::kOn) {
+  const bool strassen = options.strassen == Strassen::kOn || options.strassen == Strassen::kTwo;
+  if (options.onednn == OneDnn::kOn && strassen) {
     throw Error(Code::kInvalidArgument, "oneDNN has no Strassen products: ask for one of the two");
   }
-  if (options.low_memory && options.strassen == Strassen::kOn) {
-    throw Error(Code::kInvalidArgument,
-                "Strassen's weights take 7/4 of the memory: ask for them or for low memory");
+  if (options.low_memory && strassen) {
+    throw Error(
+        Code::kInvalidArgument,
+        "Strassen's weights take 7/4 of the memory, of two levels 49/16: ask for them or for "
+        "low memory");
   }
   if (any) return;
   const std::string wanted = options.onednn == OneDnn::kOn ? "onednn" : options.isa;
@@ -124,43 +127,57 @@ void note_non_finite(const Node& node, Plan& plan) {
   if (has_non_finite(node)) plan.non_finite.push_back(node.name);
 }
 
-// Why none of the plan's pointwise products is to be Strassen's, or "".
-std::string refuse_all_strassen(const PlanOptions& options, const Geometry& geometry,
-                                const KernelTable& table) {
-  if (options.strassen == Strassen::kOff) return "Strassen is switched off";
-  std::string reason = refuse_strassen(geometry, table);
-  if (options.strassen == Strassen::kOn) return reason;
+// Levels of Strassen's algorithm that the plan's pointwise products may have, and why not more.
+struct StrassenChoice {
+  int levels;
+  std::string reason;
+};
+
+StrassenChoice choose_strassen(const PlanOptions& options, const Geometry& geometry,
+                               const KernelTable& table) {
+  if (options.strassen == Strassen::kOff) return {0, "Strassen is switched off"};
+  std::string reason = refuse_strassen(geometry, table, 1);
+  if (options.strassen == Strassen::kOn) return {reason.empty() ? 1 : 0, reason};
   if (reason.empty() && options.low_memory) reason = "low memory is asked for";
-  return reason.empty() ? doubt_strassen(geometry, table) : reason;
+  if (reason.empty()) reason = doubt_strassen(geometry, table, 1);
+  if (!reason.empty()) return {0, reason};
+  if (options.strassen != Strassen::kTwo) return {1, ""};
+  reason = refuse_strassen(geometry, table, 2);
+  if (reason.empty()) reason = doubt_strassen(geometry, table, 2);
+  return {reason.empty() ? 2 : 1, reason};
 }
 
-// A block with the better of the two products; plan.products tells which and why.
+// A block with the better of the products; plan.products tells which and why.
 NativeBlock pack_block(const Node& before, const Node& depthwise, const Node& pointwise,
-                       const KernelTable& table, const PlanOptions& options, std::string reason,
+                       const KernelTable& table, const PlanOptions& options, StrassenChoice choice,
                        Plan& plan) {
   Balance scales;
-  if (reason.empty()) {
+  if (choice.levels > 0) {
     scales = balance(before, depthwise, pointwise);
-    reason = refuse_strassen(scales);
+    const std::string reason = refuse_strassen(scales);
+    if (!reason.empty()) choice = {0, reason};
   }
-  if (!reason.empty() && options.strassen == Strassen::kOn) {
+  if (choice.levels == 0 && options.strassen == Strassen::kOn) {
     throw Error(Code::kUnsupported, fmt::format("{}: Strassen's algorithm is asked for, but {}",
-                                                pointwise.name, reason));
+                                                pointwise.name, choice.reason));
   }
-  if (!reason.empty()) {
-    plan.products.push_back("plain: " + reason);
+  if (choice.levels == 0) {
+    plan.products.push_back("plain: " + choice.reason);
     return {pack_depthwise(depthwise, table, {}), pack_pointwise(pointwise, table)};
   }
-  plan.products.emplace_back("Strassen");
-  return {pack_depthwise(depthwise, table, scales.ic), pack_strassen(pointwise, scales, table)};
+  plan.products.push_back(choice.levels == 2      ? "Strassen, two levels"
+                          : choice.reason.empty() ? "Strassen"
+                                                  : "Strassen, one level: " + choice.reason);
+  return {pack_depthwise(depthwise, table, scales.ic),
+          pack_strassen(pointwise, scales, table, choice.levels)};
 }
 
 std::unique_ptr<NativePlan> pack_native(const Parts& parts, const KernelTable& table,
                                         const PlanOptions& options, Plan& plan) {
   auto native = std::make_unique<NativePlan>();
   native->table = &table;
-  const std::string no_strassen = refuse_all_strassen(options, plan.geometry, table);
-  if (no_strassen.empty()) native->strip_rows = strassen_rows(plan.geometry);
+  const StrassenChoice choice = choose_strassen(options, plan.geometry, table);
+  if (choice.levels > 0) native->strip_rows = strassen_rows(plan.geometry, choice.levels);
   note_non_finite(*parts.patch_embed, plan);
   native->patch_embed = pack_patch_embed(*parts.patch_embed, table, PatchOrder::kChannelsFirst);
   native->patch_embed_raw =
@@ -171,7 +188,7 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const KernelTable& t
     note_non_finite(*depthwise, plan);
     note_non_finite(*pointwise, plan);
     native->blocks.push_back(
-        pack_block(*before, *depthwise, *pointwise, table, options, no_strassen, plan));
+        pack_block(*before, *depthwise, *pointwise, table, options, choice, plan));
     plan.weight_bytes +=
         native->blocks.back().depthwise.bytes() + native->blocks.back().pointwise.bytes();
     before = pointwise;

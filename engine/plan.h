@@ -16,9 +16,9 @@
 namespace convmixer {
 
 enum class OneDnn { kAuto, kOn, kOff };
-// Pointwise products by Strassen's algorithm: where it wins (engine/strassen.h), everywhere or an
-// error, nowhere.
-enum class Strassen { kAuto, kOn, kOff };
+// Pointwise products by Strassen's algorithm: one level where it wins (engine/strassen.h), one
+// level everywhere or an error, nowhere, two levels where they win and else as kAuto.
+enum class Strassen { kAuto, kOn, kOff, kTwo };
 
 struct PlanOptions {
   std::string isa;  // "portable", "avx2", "avx512"; empty: the best available
@@ -45,7 +45,7 @@ struct NativeBlock {
 struct NativePlan {
   const KernelTable* table = nullptr;
   PackedPointwise patch_embed, patch_embed_raw;  // normalised floats; raw bytes
-  int strip_rows = 0;  // of every strip where a block is a Strassen product; 0: free
+  int strip_rows = 0;  // of every strip where a block may be a Strassen product; 0: free
   std::vector<NativeBlock> blocks;
   PackedPointwise head;
 };

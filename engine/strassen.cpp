@@ -10,7 +10,7 @@
 namespace convmixer {
 namespace {
 
-constexpr int kMostPixels = 128;
+constexpr int kMostPixels = 128;  // a level; the products' own are half as many, see strassen_rows
 
 // The largest that √K·‖a‖₂ / ‖a‖₁ may be over the balanced rows a of K weights. Against inputs of
 // size 1, the first is what Strassen's roundings are proportional to, the second what a plain
@@ -61,16 +61,74 @@ Norms norms_of(const float* row, const std::vector<float>& reciprocal) {
   return {sum_one, std::sqrt(sum_two)};
 }
 
-// A quarter's tile of 16 input channels: [ic][kOcTile].
-constexpr int kColumns = 16;
+// A square matrix within a larger one.
+struct Matrix {
+  const float* data;
+  std::size_t size, stride;  // of a row; from row to row
+  Matrix quarter(std::size_t row, std::size_t column) const {
+    return {data + row * (size / 2) * stride + column * (size / 2), size / 2, stride};
+  }
+};
+
+// The seven combinations of n values of A's quarters, `stride` floats apart.
+void combine(const float* a11, const float* a12, const float* a21, const float* a22, std::size_t n,
+             float* dst, std::size_t stride) {
+  for (std::size_t i = 0; i < n; ++i) {
+    dst[i] = a11[i] + a22[i];
+    dst[stride + i] = a21[i] + a22[i];
+    dst[2 * stride + i] = a11[i];
+    dst[3 * stride + i] = a22[i];
+    dst[4 * stride + i] = a11[i] + a12[i];
+    dst[5 * stride + i] = a21[i] - a11[i];
+    dst[6 * stride + i] = a12[i] - a22[i];
+  }
+}
+
+// [7][oc tile][ic][tile] of the quarters of `a`. A tile's quarters are turned kColumns input
+// channels at a time, a cache line of each row.
+void pack_products(const Matrix& a, std::size_t tile, float* dst) {
+  constexpr std::size_t kColumns = 16;
+  const std::size_t half = a.size / 2, floats = kColumns * tile;
+  std::vector<float> turned(4 * floats);
+  for (std::size_t t = 0; t < half; t += tile) {
+    for (std::size_t first = 0; first < half; first += kColumns) {
+      for (std::size_t q = 0; q < 4; ++q) {
+        const Matrix part = a.quarter(q / 2, q % 2);
+        for (std::size_t o = 0; o < tile; ++o) {
+          const float* const src = part.data + (t + o) * part.stride + first;
+          for (std::size_t i = 0; i < kColumns; ++i) turned[q * floats + i * tile + o] = src[i];
+        }
+      }
+      const float* const q = turned.data();
+      combine(q, q + floats, q + 2 * floats, q + 3 * floats, floats, dst + t * half + first * tile,
+              half * half);
+    }
+  }
+}
+
+// [oc][ic]: the node's weights times 2^f[o] / 2^d[i].
+Buffer<float> balanced(const Node& node, const Balance& balance) {
+  const auto ic = static_cast<std::size_t>(node.ic);
+  Buffer<float> a(node.weights.size);
+  std::vector<float> reciprocal(ic);
+  for (std::size_t i = 0; i < ic; ++i) reciprocal[i] = 1 / balance.ic[i];
+  for (std::size_t o = 0; o < balance.oc.size(); ++o) {
+    for (std::size_t i = 0; i < ic; ++i) {
+      a[o * ic + i] = node.weights.data[o * ic + i] * (balance.oc[o] * reciprocal[i]);
+    }
+  }
+  node.weights.let_go();
+  return a;
+}
 
 }  // namespace
 
-int strassen_rows(const Geometry& g) {
-  const int most = std::max(1, kMostPixels / g.w);
+int strassen_rows(const Geometry& g, int levels) {
+  const int parts = 1 << levels;
+  const int most = std::max(1, levels * kMostPixels / g.w);
   for (int rows = std::min(most, g.h); rows >= 1; --rows) {
-    const bool even = rows * g.w % 2 == 0 && g.h % rows * g.w % 2 == 0;
-    if (even && rows * g.w <= 2 * kMostPixels) return rows;
+    const bool whole = rows * g.w % parts == 0 && g.h % rows * g.w % parts == 0;
+    if (whole && rows * g.w <= 256) return rows;  // the kernel's limit
   }
   return 0;
 }
@@ -98,21 +156,22 @@ Balance balance(const Node& before, const Node& depthwise, const Node& pointwise
   return b;
 }
 
-std::string refuse_strassen(const Geometry& g, const KernelTable& table) {
-  if (g.dim % (2 * table.oc_tile) != 0) {
-    return fmt::format("dim {} is no multiple of {}", g.dim, 2 * table.oc_tile);
+std::string refuse_strassen(const Geometry& g, const KernelTable& table, int levels) {
+  const int parts = 1 << levels;
+  if (g.dim % (parts * table.oc_tile) != 0) {
+    return fmt::format("dim {} is no multiple of {}", g.dim, parts * table.oc_tile);
   }
-  if (strassen_rows(g) == 0) {
-    return fmt::format("{}×{} pixels make no strips of an even number", g.h, g.w);
+  if (strassen_rows(g, levels) == 0) {
+    return fmt::format("{}×{} pixels make no strips of a multiple of {}", g.h, g.w, parts);
   }
   return "";
 }
 
 // Measured (docs/performance.md): with avx512 it gains 2 % at 256 channels and 9 % at 768, with
 // avx2 it loses 1 % at 256 and gains 6 % at 768.
-std::string doubt_strassen(const Geometry& g, const KernelTable& table) {
+std::string doubt_strassen(const Geometry& g, const KernelTable& table, int levels) {
   if (table.name == std::string_view("portable")) return "portable gains nothing";
-  const int least_dim = table.lanes >= 16 ? 256 : 512;
+  const int least_dim = levels == 2 ? 768 : table.lanes >= 16 ? 256 : 512;
   if (g.dim < least_dim) return fmt::format("dim {} is below {}", g.dim, least_dim);
   return "";
 }
@@ -123,55 +182,37 @@ std::string refuse_strassen(const Balance& balance) {
   return fmt::format("its weights' spread is {:.3g}, above {}", balance.spread, kMostSpread);
 }
 
-PackedPointwise pack_strassen(const Node& node, const Balance& balance, const KernelTable& table) {
+PackedPointwise pack_strassen(const Node& node, const Balance& balance, const KernelTable& table,
+                              int levels) {
   PackedPointwise packed;
-  const int tile = table.oc_tile, half_ic = node.ic / 2, half_oc = node.oc / 2;
-  packed.strassen = true;
+  const auto dim = static_cast<std::size_t>(node.oc),
+             tile = static_cast<std::size_t>(table.oc_tile);
+  packed.strassen = levels;
   packed.ic = node.ic;
   packed.oc_blk = node.oc / table.lanes;
-  packed.tiles = half_oc / tile;
+  packed.tiles = node.oc / (1 << levels) / table.oc_tile;
   packed.activation = kernel_activation(node.activation);
-  const auto product = static_cast<std::size_t>(half_oc) * static_cast<std::size_t>(half_ic);
-  packed.weights = Buffer<float>(7 * product);
-  std::vector<float> reciprocal(static_cast<std::size_t>(node.ic));
-  for (std::size_t i = 0; i < reciprocal.size(); ++i) reciprocal[i] = 1 / balance.ic[i];
-  std::vector<float> quarters(static_cast<std::size_t>(4 * kColumns * tile));
-  const auto quarter = [&](int row, int column) {
-    return quarters.data() + (2 * row + column) * kColumns * tile;
-  };
-  for (int t = 0; t < packed.tiles; ++t) {
-    for (int first = 0; first < half_ic; first += kColumns) {
-      for (int row = 0; row < 2; ++row) {
-        for (int o = 0; o < tile; ++o) {
-          const int oc = row * half_oc + t * tile + o;
-          const float f = balance.oc[static_cast<std::size_t>(oc)];
-          for (int column = 0; column < 2; ++column) {
-            const int ic = column * half_ic + first;
-            const float* const src =
-                node.weights.data + static_cast<std::ptrdiff_t>(oc) * node.ic + ic;
-            float* const dst = quarter(row, column) + o;
-            for (int i = 0; i < kColumns; ++i)
-              dst[i * tile] = src[i] * (f * reciprocal[static_cast<std::size_t>(ic + i)]);
-          }
-        }
-      }
-      float* const dst =
-          packed.weights.data() + (static_cast<std::ptrdiff_t>(t) * half_ic + first) * tile;
-      const float *const a11 = quarter(0, 0), *const a12 = quarter(0, 1),
-                         *const a21 = quarter(1, 0), *const a22 = quarter(1, 1);
-      const auto stride = static_cast<std::ptrdiff_t>(product);
-      for (int i = 0; i < kColumns * tile; ++i) {
-        dst[i] = a11[i] + a22[i];
-        dst[stride + i] = a21[i] + a22[i];
-        dst[2 * stride + i] = a11[i];
-        dst[3 * stride + i] = a22[i];
-        dst[4 * stride + i] = a11[i] + a12[i];
-        dst[5 * stride + i] = a21[i] - a11[i];
-        dst[6 * stride + i] = a12[i] - a22[i];
-      }
+  const Buffer<float> scaled = balanced(node, balance);
+  const Matrix a{scaled.data(), dim, dim};
+  const std::size_t half = dim / 2, quarter = half * half;
+  if (levels == 1) {
+    packed.weights = Buffer<float>(7 * quarter);
+    pack_products(a, tile, packed.weights.data());
+  } else {
+    Buffer<float> halves(7 * quarter);  // row by row, for the next level
+    const Matrix a11 = a.quarter(0, 0), a12 = a.quarter(0, 1), a21 = a.quarter(1, 0),
+                 a22 = a.quarter(1, 1);
+    for (std::size_t o = 0; o < half; ++o) {
+      const std::size_t row = o * dim;
+      combine(a11.data + row, a12.data + row, a21.data + row, a22.data + row, half,
+              halves.data() + o * half, quarter);
+    }
+    packed.weights = Buffer<float>(7 * 7 * quarter / 4);
+    for (std::size_t m = 0; m < 7; ++m) {
+      pack_products({halves.data() + m * quarter, half, half}, tile,
+                    packed.weights.data() + m * 7 * quarter / 4);
     }
   }
-  node.weights.let_go();
   packed.bias = padded(node.bias, 0.0, node.oc, node.oc);
   packed.scale = padded(node.affine.scale, 1.0, node.oc, node.oc);
   packed.shift = padded(node.affine.shift, 0.0, node.oc, node.oc);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pointwise products by one level of Strassen's algorithm (kernels/strassen.inl.h): which layers
-// may, how their channels are balanced, and their weights.
+// Pointwise products by Strassen's algorithm (kernels/strassen.inl.h), one level or two: which
+// layers may, how their channels are balanced, and their weights.
 //
 // Its error is bounded by norms, not by element: where a channel is added to one a thousand times
 // larger, three digits of it are lost. So the channels of r, the product's operand, and the rows of
@@ -19,10 +19,11 @@
 
 namespace convmixer {
 
-// Rows of pixels a strip, the operand of one product: at most 128 pixels (halves of 64 × dim / 2
-// floats stay in L2), an even number of them in every strip; 0 where no number of rows will do. It
-// depends on the image alone: pixels that share roundings must not change with batch or threads.
-int strassen_rows(const Geometry& geometry);
+// Rows of pixels a strip, the operand of one product: at most 128 pixels, with two levels 256
+// (their halves and quarters are 64: less would use each weight too little, more would leave L2), a
+// multiple of 2^levels in every strip; 0 where no number of rows will do. It depends on the image
+// alone: pixels that share roundings must not change with batch or threads.
+int strassen_rows(const Geometry& geometry, int levels);
 
 struct Balance {
   std::vector<float> ic;  // 2^d
@@ -34,14 +35,14 @@ struct Balance {
 Balance balance(const Node& before, const Node& depthwise, const Node& pointwise);
 
 // Why the layers of this shape cannot be Strassen products, or "".
-std::string refuse_strassen(const Geometry& geometry, const KernelTable& table);
-// Why they would gain nothing, or "".
-std::string doubt_strassen(const Geometry& geometry, const KernelTable& table);
+std::string refuse_strassen(const Geometry& geometry, const KernelTable& table, int levels);
+// Why they would gain nothing by this level, or "".
+std::string doubt_strassen(const Geometry& geometry, const KernelTable& table, int levels);
 // Why this layer would lose accuracy, or "".
 std::string refuse_strassen(const Balance& balance);
 
 // As pack_pointwise, for KernelTable::strassen.
 PackedPointwise pack_strassen(const Node& pointwise, const Balance& balance,
-                              const KernelTable& table);
+                              const KernelTable& table, int levels);
 
 }  // namespace convmixer

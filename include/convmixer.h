@@ -87,12 +87,14 @@ typedef enum convmixer_onednn {
   CONVMIXER_ONEDNN_OFF = 2
 } convmixer_onednn;
 
-/* Pointwise products by one level of Strassen's algorithm: 7 multiplications instead of 8, other
-   roundings of the same size, packed weights of 7/4 the size. */
+/* Pointwise products by Strassen's algorithm: 7 multiplications instead of 8, other roundings of the
+   same size, packed weights of 7/4 the size. */
 typedef enum convmixer_strassen {
   CONVMIXER_STRASSEN_AUTO = 0, /* where it wins and keeps the accuracy; convmixer_model_describe tells */
   CONVMIXER_STRASSEN_ON = 1,   /* every block, or an error that names the first that cannot */
-  CONVMIXER_STRASSEN_OFF = 2
+  CONVMIXER_STRASSEN_OFF = 2,
+  CONVMIXER_STRASSEN_TWO = 3 /* two levels where they win, else as AUTO: 49 multiplications instead of
+                                64, packed weights of 49/16 the size; for large batches */
 } convmixer_strassen;
 
 typedef struct convmixer_model_options {
@@ -109,7 +111,7 @@ typedef struct convmixer_model_options {
   double crop_pct;                   /* in (0, 1] */
   double bn_eps;                     /* BatchNorm's epsilon, > 0 */
   convmixer_strassen strassen;
-  int32_t low_memory; /* not 0: nothing that takes more memory for speed; refused with STRASSEN_ON */
+  int32_t low_memory; /* not 0: nothing that takes more memory for speed; not with STRASSEN_ON, _TWO */
 } convmixer_model_options;
 
 #define CONVMIXER_MODEL_OPTIONS_INIT \

@@ -44,21 +44,24 @@ struct PointwiseParams {
   int tile_begin, tile_end;  // the range of oc tiles to compute
 };
 
-// The same result with other roundings, by one level of Strassen's algorithm: output channels,
-// input channels and pixels are halved, and seven products of half size make the four quarters of
-// dst,
+// The same result with other roundings, by one or two levels of Strassen's algorithm: output
+// channels, input channels and pixels are halved, seven products of half size make the four
+// quarters of dst, and with two levels each of the seven is made so too.
 //   dst[o][p] = scale[o] · act(bias[o] + unscale[o] · Σ_i A[o][i] · panel[i][p]) + shift[o],
-// where the weights are combinations of A's quarters (engine/strassen.h). `pixels` is even, ic and
-// oc are multiples of 2 · kOcTile. Pixel i shares its roundings with pixel i ± pixels / 2: bits
-// depend on the panel's pixels, but not on the range of tiles.
+// where the weights are combinations of A's parts (engine/strassen.h). `pixels` is a multiple of
+// n = 2^levels and at most 256, ic and oc are multiples of n · kOcTile. Pixels a multiple of
+// pixels / n apart share roundings: bits depend on the panel's pixels, but not on the range of
+// tiles.
 struct StrassenParams {
-  // weights: [7][oc tile of the first half][ic / 2][kOcTile]. The tiles in the range stand for
-  // themselves and for those as far into the second half. dst must not be read before the end:
+  // weights: [7^levels][oc tile of the first 1/n][ic / n][kOcTile]. The tiles in the range stand
+  // for themselves and for those as far into the other parts. dst must not be read before the end:
   // it holds partial sums.
   PointwiseParams product;
+  int levels;
   const float* unscale;  // [oc tile][kOcTile]
-  float* scratch;        // [ic_blk / 2][pixels / 2][lanes]
-  ptrdiff_t scratch_block_stride;
+  // Sums of the panel's parts, a level each: [ic_blk / 2][pixels / 2][lanes], [ic_blk / 4][…].
+  float* scratch[2];
+  ptrdiff_t scratch_block_stride[2];
 };
 
 // Rows y_begin … y_end−1 of one channel block:

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pointwise product by one level of Strassen's algorithm. With quarters A (weights), X (panel)
-// and C (result), first index output or input channels, second input channels or pixels:
+// The pointwise product by one or two levels of Strassen's algorithm. With quarters A (weights), X
+// (panel) and C (result), first index output or input channels, second input channels or pixels:
 //   M1 = (A11 + A22)(X11 + X22)   M2 = (A21 + A22) X11   M3 = A11 (X12 − X22)   M4 = A22 (X21 −
 //   X11) M5 = (A11 + A12) X22   M6 = (A21 − A11)(X11 + X12)   M7 = (A12 − A22)(X21 + X22) C11 = M1
 //   + M4 − M5 + M7   C12 = M3 + M5   C21 = M2 + M4   C22 = M1 − M2 + M3 + M6
 // (V. Strassen, "Gaussian elimination is not optimal", Numer. Math. 13, 1969.)
 //
 // A's combinations are packed once. X's are formed for one product at a time and stay in L2; a
-// tile's sums go from their buffer in L1 straight to the one or two quarters of dst that take them.
+// tile's sums go from their buffer in L1 straight to the parts of dst that take them: one or two
+// quarters, or with two levels up to four sixteenths.
 #pragma once
 
 namespace convmixer::CONVMIXER_ISA {
@@ -36,82 +37,139 @@ constexpr StrassenProduct kStrassen[7] = {
     {6, {1, 1}, {0, 1}, 1, {{0, 0, 1, false, true}, {-1, 0, 0, false, false}}},
 };
 
-// dst = a + sign · b for `blocks` channel blocks of `floats` floats.
-inline void combine(const float* a, const float* b, float sign, ptrdiff_t block_stride, int blocks,
-                    int floats, float* dst, ptrdiff_t dst_block_stride) {
-  const Vec s = set1(sign);
-  for (int k = 0; k < blocks; ++k, a += block_stride, b += block_stride, dst += dst_block_stride) {
-    for (int i = 0; i < floats; i += kLanes) {
-      store(dst + i, fma(load(b + i), s, load(a + i)));
+// A part of the panel, or sums of such parts.
+struct StrassenOperand {
+  const float* x;
+  ptrdiff_t block_stride;
+  int blocks, pixels;
+};
+
+// Where a product's sums go: the part of dst that begins with this block and pixel.
+struct StrassenTarget {
+  int block, pixel;
+  float sign;
+  bool first, last;
+};
+
+// What a product multiplies the weights with: a quarter of `whole`, or the sum of two in `scratch`.
+inline StrassenOperand strassen_operand(const StrassenProduct& product,
+                                        const StrassenOperand& whole, float* scratch,
+                                        ptrdiff_t scratch_block_stride) {
+  StrassenOperand part{nullptr, whole.block_stride, whole.blocks / 2, whole.pixels / 2};
+  const auto quarter = [&](int i) {
+    return whole.x + product.row[i] * part.blocks * whole.block_stride +
+           product.column[i] * part.pixels * kLanes;
+  };
+  part.x = quarter(0);
+  if (product.row[1] < 0) return part;
+  const Vec sign = set1(product.sign);
+  const float *a = quarter(0), *b = quarter(1);
+  for (int k = 0; k < part.blocks; ++k, a += whole.block_stride, b += whole.block_stride) {
+    float* const to = scratch + k * scratch_block_stride;
+    for (int i = 0; i < part.pixels * kLanes; i += kLanes) {
+      store(to + i, fma(load(b + i), sign, load(a + i)));
     }
   }
+  part.x = scratch;
+  part.block_stride = scratch_block_stride;
+  return part;
 }
 
-// Adds a tile's sums, `pixels` of them, to the quarter q of dst.
+// Appends the targets of a product within the part `whole`, whose quarters are of `blocks` ×
+// `pixels`.
+inline int add_targets(const StrassenProduct& product, const StrassenTarget& whole, int blocks,
+                       int pixels, StrassenTarget* targets, int count) {
+  for (const StrassenQuarter& q : product.to) {
+    if (q.row < 0) continue;
+    targets[count++] = {whole.block + q.row * blocks, whole.pixel + q.column * pixels,
+                        whole.sign * q.sign, whole.first && q.first, whole.last && q.last};
+  }
+  return count;
+}
+
+// Adds a tile's sums, `pixels` of them, to a target.
 template <KernelActivation A>
-void add_to_quarter(const StrassenParams& params, int tile, const StrassenQuarter& q, int pixels,
-                    const Sums& sums) {
+void add_to_target(const StrassenParams& params, int tile, const StrassenTarget& to, int pixels,
+                   const Sums& sums) {
   const PointwiseParams& p = params.product;
-  const Vec sign = set1(q.sign);
-  const int32_t* const offset = p.dst_offset + q.column * pixels;
+  const Vec sign = set1(to.sign);
+  const int32_t* const offset = p.dst_offset + to.pixel;
   for (int v = 0; v < kOcVecs; ++v) {
-    const ptrdiff_t block = tile * kOcVecs + v + q.row * (p.oc_blk / 2);
-    const ptrdiff_t o = block * kLanes;
+    const ptrdiff_t block = to.block + tile * kOcVecs + v, o = block * kLanes;
     const Vec bias = load(p.bias + o), scale = load(p.scale + o), shift = load(p.shift + o),
               unscale = load(params.unscale + o);
     float* const dst = p.dst + block * p.dst_block_stride;
     const float* const from = sums.v + v * kLanes;
     for (int i = 0; i < pixels; ++i) {
       float* const at = dst + offset[i];
-      const Vec before = q.first ? set1(0.0f) : load(at);
+      const Vec before = to.first ? set1(0.0f) : load(at);
       const Vec sum = fma(load(from + i * kOcTile), sign, before);
-      store(at, q.last ? fma(scale, activate<A>(fma(sum, unscale, bias)), shift) : sum);
+      store(at, to.last ? fma(scale, activate<A>(fma(sum, unscale, bias)), shift) : sum);
     }
   }
 }
 
-inline void prefetch_quarter(const PointwiseParams& p, int tile, const StrassenQuarter& q,
-                             int pixels) {
+inline void prefetch_target(const PointwiseParams& p, int tile, const StrassenTarget& to,
+                            int pixels) {
   for (int v = 0; v < kOcVecs; ++v) {
-    const ptrdiff_t block = tile * kOcVecs + v + q.row * (p.oc_blk / 2);
-    const float* const dst = p.dst + block * p.dst_block_stride;
-    for (int i = 0; i < pixels; ++i) prefetch(dst + p.dst_offset[q.column * pixels + i]);
+    const float* const dst = p.dst + (to.block + tile * kOcVecs + v) * p.dst_block_stride;
+    for (int i = 0; i < pixels; ++i) prefetch(dst + p.dst_offset[to.pixel + i]);
+  }
+}
+
+// One product: `weights` are its tiles', `next` the first weights of the product after it.
+template <KernelActivation A>
+void strassen_product(const StrassenParams& params, const StrassenOperand& x, const float* weights,
+                      const float* next, const StrassenTarget* targets, int count, Sums& sums) {
+  const PointwiseParams& p = params.product;
+  const int ic = x.blocks * kLanes;
+  const ptrdiff_t tile_floats = static_cast<ptrdiff_t>(ic) * kOcTile;
+  for (int t = p.tile_begin; t < p.tile_end; ++t) {
+    const float* const tile = weights + t * tile_floats;
+    for (int i = 0; i < count; ++i) prefetch_target(p, t, targets[i], x.pixels);
+    sum_tile(x.x, x.block_stride, x.pixels, ic, tile,
+             t + 1 < p.tile_end ? tile + tile_floats : next + p.tile_begin * tile_floats, sums);
+    for (int i = 0; i < count; ++i) add_to_target<A>(params, t, targets[i], x.pixels, sums);
   }
 }
 
 template <KernelActivation A>
 void strassen(const StrassenParams* params) {
-  const PointwiseParams& p = params->product;
-  const int pixels = p.pixels / 2, ic = p.ic / 2, blocks = ic / kLanes;
-  const int tiles = p.oc_blk / 2 / kOcVecs;
-  const auto weights_of = [&](int product, int tile) {
-    return p.weights +
-           (static_cast<ptrdiff_t>(kStrassen[product].weights) * tiles + tile) * ic * kOcTile;
-  };
-  const auto quarter_of = [&](int row, int column) {
-    return p.panel + row * blocks * p.panel_block_stride + column * pixels * kLanes;
-  };
+  const StrassenParams& s = *params;
+  const PointwiseParams& p = s.product;
+  const int parts = 1 << s.levels, products = s.levels == 2 ? 49 : 7;
+  const ptrdiff_t product_floats =
+      static_cast<ptrdiff_t>(p.oc_blk / parts * kLanes) * (p.ic / parts);
+  const StrassenOperand whole{p.panel, p.panel_block_stride, p.ic / kLanes, p.pixels};
+  constexpr StrassenTarget kAll{0, 0, 1, true, true};
   Sums sums;
+  // Of the n-th product in order.
+  const auto weights_of = [&](int n) {
+    const int i = n % products, outer = kStrassen[s.levels == 2 ? i / 7 : i].weights;
+    return p.weights +
+           (s.levels == 2 ? outer * 7 + kStrassen[i % 7].weights : outer) * product_floats;
+  };
   for (int m = 0; m < 7; ++m) {
-    const StrassenProduct& product = kStrassen[m];
-    const float* x = quarter_of(product.row[0], product.column[0]);
-    ptrdiff_t stride = p.panel_block_stride;
-    if (product.row[1] >= 0) {
-      combine(x, quarter_of(product.row[1], product.column[1]), product.sign, stride, blocks,
-              pixels * kLanes, params->scratch, params->scratch_block_stride);
-      x = params->scratch;
-      stride = params->scratch_block_stride;
+    const StrassenProduct& outer = kStrassen[m];
+    const StrassenOperand x =
+        strassen_operand(outer, whole, s.scratch[0], s.scratch_block_stride[0]);
+    StrassenTarget quarters[2];
+    const int count = add_targets(outer, kAll, p.oc_blk / 2, p.pixels / 2, quarters, 0);
+    if (s.levels == 1) {
+      strassen_product<A>(s, x, weights_of(m), weights_of(m + 1), quarters, count, sums);
+      continue;
     }
-    for (int t = p.tile_begin; t < p.tile_end; ++t) {
-      const float* const next =
-          t + 1 < p.tile_end ? weights_of(m, t + 1) : weights_of(m < 6 ? m + 1 : 0, p.tile_begin);
-      for (const StrassenQuarter& q : product.to) {
-        if (q.row >= 0) prefetch_quarter(p, t, q, pixels);
+    for (int n = 0; n < 7; ++n) {
+      const StrassenProduct& inner = kStrassen[n];
+      const StrassenOperand y = strassen_operand(inner, x, s.scratch[1], s.scratch_block_stride[1]);
+      StrassenTarget parts_of_dst[4];
+      int targets = 0;
+      for (int q = 0; q < count; ++q) {
+        targets =
+            add_targets(inner, quarters[q], p.oc_blk / 4, p.pixels / 4, parts_of_dst, targets);
       }
-      sum_tile(x, stride, pixels, ic, weights_of(m, t), next, sums);
-      for (const StrassenQuarter& q : product.to) {
-        if (q.row >= 0) add_to_quarter<A>(*params, t, q, pixels, sums);
-      }
+      strassen_product<A>(s, y, weights_of(7 * m + n), weights_of(7 * m + n + 1), parts_of_dst,
+                          targets, sums);
     }
   }
 }

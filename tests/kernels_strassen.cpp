@@ -11,21 +11,40 @@
 namespace convmixer::test {
 namespace {
 
-// The seven combinations of the weights' quarters, by Strassen's definition and with loops of the
-// tests' own.
-Framed pack(const KernelTable& table, const Layer& layer) {
-  const int ic = layer.ic / 2, oc = layer.oc / 2, tile = table.oc_tile;
-  Framed packed(static_cast<std::size_t>(7) * ic * oc);
-  const auto a = [&](int row, int column, int o, int i) {
-    return layer.weights[static_cast<std::size_t>((row * oc + o) * layer.ic + column * ic + i)];
-  };
-  for (int o = 0; o < oc; ++o) {
-    for (int i = 0; i < ic; ++i) {
-      const float a11 = a(0, 0, o, i), a12 = a(0, 1, o, i), a21 = a(1, 0, o, i),
-                  a22 = a(1, 1, o, i);
-      const float m[] = {a11 + a22, a21 + a22, a11, a22, a11 + a12, a21 - a11, a12 - a22};
-      for (int k = 0; k < 7; ++k) {
-        packed.data()[((k * (oc / tile) + o / tile) * ic + i) * tile + o % tile] = m[k];
+// The seven combinations of the quarters of n × m weights (rows of m), by Strassen's definition and
+// with loops of the tests' own.
+std::vector<std::vector<float>> combinations(const std::vector<float>& a, int n, int m) {
+  std::vector<std::vector<float>> result(7);
+  for (int o = 0; o < n / 2; ++o) {
+    for (int i = 0; i < m / 2; ++i) {
+      const auto at = [&](int row, int column) {
+        return a[static_cast<std::size_t>((row * n / 2 + o) * m + column * m / 2 + i)];
+      };
+      const float a11 = at(0, 0), a12 = at(0, 1), a21 = at(1, 0), a22 = at(1, 1);
+      const float all[] = {a11 + a22, a21 + a22, a11, a22, a11 + a12, a21 - a11, a12 - a22};
+      for (std::size_t k = 0; k < 7; ++k) result[k].push_back(all[k]);
+    }
+  }
+  return result;
+}
+
+Framed pack(const KernelTable& table, const Layer& layer, int levels) {
+  std::vector<std::vector<float>> products{layer.weights};
+  int oc = layer.oc, ic = layer.ic;
+  for (int level = 0; level < levels; ++level, oc /= 2, ic /= 2) {
+    std::vector<std::vector<float>> next;
+    for (const std::vector<float>& a : products) {
+      for (std::vector<float>& m : combinations(a, oc, ic)) next.push_back(std::move(m));
+    }
+    products = std::move(next);
+  }
+  Framed packed(products.size() * static_cast<std::size_t>(oc) * static_cast<std::size_t>(ic));
+  const int tile = table.oc_tile;
+  float* dst = packed.data();
+  for (const std::vector<float>& a : products) {
+    for (int t = 0; t < oc; t += tile) {
+      for (int i = 0; i < ic; ++i) {
+        for (int o = t; o < t + tile; ++o) *dst++ = a[static_cast<std::size_t>(o * ic + i)];
       }
     }
   }
@@ -34,18 +53,22 @@ Framed pack(const KernelTable& table, const Layer& layer) {
 
 struct StrassenCall {
   StrassenCall(const KernelTable& table, const Layer& layer, const std::vector<float>& src,
-               const std::vector<float>& unscale_values, int pixels)
+               const std::vector<float>& unscale_values, int pixels, int levels)
       : product(table, layer, src, placement_of(table, layer.oc, pixels)),
-        weights(pack(table, layer)),
+        weights(pack(table, layer, levels)),
         unscale(pack_channels(unscale_values, table.oc_tile)),
-        scratch(static_cast<std::size_t>(layer.ic / 2) *
-                (static_cast<std::size_t>(pixels) / 2 + 1)) {
+        scratch{Framed(static_cast<std::size_t>(layer.ic / 2 * (pixels / 2 + 1))),
+                Framed(static_cast<std::size_t>(layer.ic / 4 * (pixels / 4 + 1)))} {
     params.product = product.params;
     params.product.weights = weights.data();
-    params.product.tile_end = layer.oc / 2 / table.oc_tile;
+    params.product.tile_end = layer.oc / (1 << levels) / table.oc_tile;
+    params.levels = levels;
     params.unscale = unscale.data();
-    params.scratch = scratch.data();
-    params.scratch_block_stride = (pixels / 2 + 1) * static_cast<ptrdiff_t>(table.lanes);
+    for (int i = 0; i < 2; ++i) {
+      params.scratch[i] = scratch[i].data();
+      params.scratch_block_stride[i] =
+          (pixels / (2 << i) + 1) * static_cast<ptrdiff_t>(table.lanes);
+    }
   }
   static Placement placement_of(const KernelTable& table, int oc, int pixels) {
     Placement p = Placement::planes(table, oc, ceil_div(pixels, 5), 5, 2);
@@ -53,7 +76,7 @@ struct StrassenCall {
     return p;
   }
   PointwiseCall product;
-  Framed weights, unscale, scratch;
+  Framed weights, unscale, scratch[2];
   StrassenParams params{};
 };
 
@@ -64,8 +87,8 @@ std::vector<float> values(Random& random, int c, int pixels, bool integers) {
 
 // Integers are exact: sums of at most 4·32·2·32 · ic. Reals are held to a bound of norms: ε·K
 // times the largest weight and input of all, besides what a plain product is held to.
-void check_against_oracle(const KernelTable& table, int ic, int oc, int pixels, bool integers,
-                          KernelActivation activation) {
+void check_against_oracle(const KernelTable& table, int ic, int oc, int pixels, int levels,
+                          bool integers, KernelActivation activation) {
   Random random(static_cast<std::uint64_t>(ic * 1000 + oc * 100 + pixels));
   const Layer layer = Layer::pointwise(ic, oc, random, integers);
   const std::vector<float> src = values(random, ic, pixels, integers);
@@ -75,7 +98,7 @@ void check_against_oracle(const KernelTable& table, int ic, int oc, int pixels, 
   for (std::size_t i = 0; i < layer.weights.size(); ++i) {
     scaled.weights[i] /= unscale[i / static_cast<std::size_t>(ic)];
   }
-  StrassenCall call(table, scaled, src, unscale, pixels);
+  StrassenCall call(table, scaled, src, unscale, pixels, levels);
   table.strassen[activation](&call.params);
 
   const reference::Result want =
@@ -102,22 +125,24 @@ void check_against_oracle(const KernelTable& table, int ic, int oc, int pixels, 
   record_worst(comparison, activation);
 }
 
-void check_accuracy(const KernelTable& table, int ic, int oc, int pixels) {
+void check_accuracy(const KernelTable& table, int ic, int oc, int pixels, int levels) {
   for (const KernelActivation activation : {kActIdentity, kActRelu}) {
-    check_against_oracle(table, ic, oc, pixels, true, activation);
+    check_against_oracle(table, ic, oc, pixels, levels, true, activation);
   }
   for (const KernelActivation activation : {kActIdentity, kActRelu, kActGelu}) {
-    check_against_oracle(table, ic, oc, pixels, false, activation);
+    check_against_oracle(table, ic, oc, pixels, levels, false, activation);
   }
 }
 
-void check_tile_ranges(const KernelTable& table) {
+void check_tile_ranges(const KernelTable& table, int levels) {
   Random random(17);
-  const int ic = 2 * table.oc_tile, tiles = 3, oc = 2 * tiles * table.oc_tile, pixels = 10;
+  const int parts = 1 << levels, tiles = 3, pixels = 12;
+  const int ic = parts * table.oc_tile, oc = parts * tiles * table.oc_tile;
   const Layer layer = Layer::pointwise(ic, oc, random, false);
   const std::vector<float> src = values(random, ic, pixels, false),
                            ones(static_cast<std::size_t>(oc), 1.0f);
-  StrassenCall whole(table, layer, src, ones, pixels), split(table, layer, src, ones, pixels);
+  StrassenCall whole(table, layer, src, ones, pixels, levels),
+      split(table, layer, src, ones, pixels, levels);
   table.strassen[kActGelu](&whole.params);
   for (int tile = tiles - 1; tile >= 0; --tile) {
     StrassenParams part = split.params;
@@ -133,17 +158,22 @@ void check_tile_ranges(const KernelTable& table) {
 
 KernelTests strassen_tests(const KernelTable& table) {
   KernelTests tests;
-  const int t = 2 * table.oc_tile, p = table.pixel_tile;
+  const int p = table.pixel_tile;
   struct Shape {
     int ic, oc, pixels;
   };
-  for (const Shape& s :
-       {Shape{t, t, 2}, Shape{t, t, 2 * p}, Shape{t, 2 * t, 2 * p + 2}, Shape{3 * t, t, 64},
-        Shape{t, 3 * t, 6 * p + 4}, Shape{2 * t, t, 256}, Shape{2 * kSumChannels + t, t, 22}}) {
-    tests.push_back({"strassen", fmt::format("{}x{}_{}", s.ic, s.oc, s.pixels),
-                     [=](const KernelTable& k) { check_accuracy(k, s.ic, s.oc, s.pixels); }});
+  for (const int levels : {1, 2}) {
+    const int n = 1 << levels, t = n * table.oc_tile;
+    for (const Shape& s : {Shape{t, t, n}, Shape{t, t, n * p}, Shape{t, 2 * t, n * p + n},
+                           Shape{3 * t, t, 64}, Shape{t, 3 * t, 3 * n * p - n},
+                           Shape{2 * t, t, 256}, Shape{n * kSumChannels + t, t, 20}}) {
+      tests.push_back(
+          {"strassen", fmt::format("{}_levels_{}x{}_{}", levels, s.ic, s.oc, s.pixels),
+           [=](const KernelTable& k) { check_accuracy(k, s.ic, s.oc, s.pixels, levels); }});
+    }
+    tests.push_back({"strassen", fmt::format("{}_levels_tile_ranges", levels),
+                     [=](const KernelTable& k) { check_tile_ranges(k, levels); }});
   }
-  tests.push_back({"strassen", "tile_ranges", check_tile_ranges});
   return tests;
 }
 

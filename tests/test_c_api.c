@@ -117,7 +117,7 @@ static void test_model_options(void) {
   o.onednn = (convmixer_onednn)3;
   BAD(try_options(&o), "onednn");
   o = init;
-  o.strassen = (convmixer_strassen)3;
+  o.strassen = (convmixer_strassen)4;
   BAD(try_options(&o), "strassen");
   o.strassen = CONVMIXER_STRASSEN_ON;
   o.low_memory = 1;
