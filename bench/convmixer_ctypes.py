@@ -11,7 +11,8 @@ import numpy as np
 class ModelOptions(ctypes.Structure):
     _fields_ = [("struct_size", c_size_t), ("isa", c_char_p), ("onednn", c_int), ("activation", c_int),
                 ("image_height", c_int32), ("image_width", c_int32), ("mean", POINTER(c_double)),
-                ("std", POINTER(c_double)), ("crop_pct", c_double), ("bn_eps", c_double)]
+                ("std", POINTER(c_double)), ("crop_pct", c_double), ("bn_eps", c_double),
+                ("strassen", c_int), ("low_memory", c_int32)]
 
 
 class ModelInfo(ctypes.Structure):
@@ -21,6 +22,9 @@ class ModelInfo(ctypes.Structure):
                 ("std", c_double * 3), ("crop_pct", c_double), ("bn_eps", c_double),
                 ("num_parameters", c_uint64), ("num_macs", c_uint64), ("weight_bytes", c_uint64),
                 ("isa", c_char_p), ("interpolation", c_char_p), ("num_labels", c_int32)]
+
+
+STRASSEN_AUTO, STRASSEN_TWO = 0, 3
 
 
 class SessionOptions(ctypes.Structure):
@@ -74,10 +78,11 @@ class Library:
 class Network:
     """A model and one session of it."""
 
-    def __init__(self, library, path, threads=0, isa=None):
+    def __init__(self, library, path, threads=0, isa=None, strassen=STRASSEN_AUTO):
         self.library, self.model, self.session = library, c_void_p(), c_void_p()
         options, session_options, self.info = _sized(ModelOptions), _sized(SessionOptions), _sized(ModelInfo)
         options.isa = isa.encode() if isa else None
+        options.strassen = strassen
         session_options.threads = threads
         library.call("convmixer_model_open", os.fsencode(path), byref(options), byref(self.model))
         library.call("convmixer_model_get_info", self.model, byref(self.info))

@@ -29,7 +29,7 @@ MADE_BY = {
     "models.json": "python3 bench/bench_model.py",
     "peers.json": "build/peers-venv/bin/python bench/peers/run.py",
 }
-LIBRARIES = {"convmixer": "convmixer", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "pytorch": "PyTorch",
+LIBRARIES = {"convmixer": "convmixer", "convmixer_two": "convmixer, two levels", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "pytorch": "PyTorch",
              "pytorch_compile": "PyTorch, compiled"}
 
 
@@ -163,9 +163,8 @@ def peers_section(peers):
     rows, shown = [], list(dict.fromkeys(r["contender"] for r in peers["rows"]))
     for preset, batch in dict.fromkeys((r["preset"], r["batch"]) for r in peers["rows"]):
         of = {r["contender"]: r for r in peers["rows"] if (r["preset"], r["batch"]) == (preset, batch)}
-        ours = of["convmixer"]
-        rows.append([short(preset), batch] + [spread(of[c]) if c in of else "–" for c in shown]
-                    + [f"{ours['ratio']:.2f}" if ours["ratio"] else "–"])
+        ratios = [f"{of[c]['ratio']:.2f}" if c in of and of[c]["ratio"] else "–" for c in ("convmixer", "convmixer_two")]
+        rows.append([short(preset), batch] + [spread(of[c]) if c in of else "–" for c in shown] + ratios)
     versions = ", ".join(f"{LIBRARIES.get(name, name)} {version}" for name, version in peers["versions"].items())
     notes = "".join(f" {note}." for note in peers.get("notes", []))
     errors = [r["max_error"] for r in peers["rows"] if "max_error" in r]
@@ -175,7 +174,7 @@ def peers_section(peers):
 {about(peers)}; {peers['threads']} threads; {versions}.{notes} Images a second: median of the rounds (smallest–largest; \
 percent of the FMA peak).{agreement}
 
-{table(['model', 'batch'] + [LIBRARIES.get(c, c) for c in shown] + ['ours : the best other'], rows)}"""
+{table(['model', 'batch'] + [LIBRARIES.get(c, c) for c in shown] + ['ours : the best other', 'two levels : the best other'], rows)}"""
 
 
 def replace_measured(text, measured):

@@ -87,8 +87,8 @@ typedef enum convmixer_onednn {
   CONVMIXER_ONEDNN_OFF = 2
 } convmixer_onednn;
 
-/* Pointwise products by Strassen's algorithm: 7 multiplications instead of 8, other roundings of the
-   same size, packed weights of 7/4 the size. */
+/* Pointwise products by Strassen's algorithm: 7 multiplications instead of 8, rounding errors of up to
+   1.6 times the size (two levels: 2.5 times), packed weights of 7/4 the size. */
 typedef enum convmixer_strassen {
   CONVMIXER_STRASSEN_AUTO = 0, /* where it wins and keeps the accuracy; convmixer_model_describe tells */
   CONVMIXER_STRASSEN_ON = 1,   /* every block, or an error that names the first that cannot */

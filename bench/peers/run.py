@@ -19,12 +19,14 @@ import numpy as np
 
 import contenders
 import preset_models
-from convmixer_ctypes import Error, Library, Network, find_library
+from convmixer_ctypes import STRASSEN_TWO, Error, Library, Network, find_library
 from measuring import commit_of, cpu_name, shown_command, spread, turn
 
 BATCHES = {"convmixer_1536_20": [1, 8], "convmixer_1024_20": [1, 16], "convmixer_768_32": [1, 8],
            "convmixer_256_8": [1, 32]}
 TOLERANCE = 1e-3  # of the largest |logit|
+OURS = ("convmixer", "convmixer_two")  # as it comes; with --strassen two
+TWO_LEVELS_FROM = 768  # dim, as engine/strassen.cpp has it
 
 
 def parse_arguments():
@@ -70,11 +72,16 @@ def agreement(run, images, want):
     return error if error == error else float("inf")
 
 
-def compare(name, network, batch, ours, a):
-    """The rows of one preset and batch, ours first, and whether all agree."""
+def compare(name, network, batch, ours, two_levels, a):
+    """The rows of one preset and batch, ours first, and whether all agree. `two_levels`: ours with a second level of
+    Strassen products, or None."""
     images = preset_models.random_images(batch, network[1])
     want = ours.run(images)
     runs, about, agree = {"convmixer": ours.run}, {"convmixer": {"way": ours.info.isa.decode()}}, True
+    if two_levels:
+        error = agreement(two_levels.run, images, want)
+        runs["convmixer_two"] = two_levels.run
+        about["convmixer_two"] = {"way": "--strassen two", "max_error": error}
     for peer in a.peers:
         way, run = fastest(contenders.WAYS[peer](network, batch, a.threads), images)
         error = agreement(run, images, want)
@@ -93,28 +100,29 @@ def compare(name, network, batch, ours, a):
         peak = max(peak, ours.fma_peak()) if peak else None  # other programs can only lower it
 
     median = {contender: statistics.median(values) for contender, values in speeds.items()}
-    best_peer = max((c for c in median if c != "convmixer"), key=median.get, default=None)
+    best_peer = max((c for c in median if c not in OURS), key=median.get, default=None)
     rows = []
     for contender, values in speeds.items():
-        against = best_peer if contender == "convmixer" else contender
+        against = best_peer if contender in OURS else contender
+        counted = contender if contender in OURS else "convmixer"
         rows.append({
             "preset": name, "batch": batch, "contender": contender, "images_per_second": median[contender],
             "min": min(values), "max": max(values),
             "percent_of_peak": 200 * ours.info.num_macs * median[contender] / peak if peak else None,
             # ours : the best peer, and ours : this one
-            "ratio": median["convmixer"] / median[against] if against else None, "ratio_to": against,
+            "ratio": median[counted] / median[against] if against else None, "ratio_to": against,
             **about[contender]})
     return rows, agree
 
 
 def print_table(rows, a):
-    shown = ["convmixer"] + [peer for peer in a.peers if any(r["contender"] == peer for r in rows)]
-    table = [["preset", "batch"] + shown + ["ours : best peer", "ours, % of peak"]]
+    shown = [c for c in list(OURS) + a.peers if any(r["contender"] == c for r in rows)]
+    table = [["preset", "batch"] + shown + ["ours : best peer", "two levels : best peer", "ours, % of peak"]]
     for preset, batch in dict.fromkeys((r["preset"], r["batch"]) for r in rows):
         of = {r["contender"]: r for r in rows if (r["preset"], r["batch"]) == (preset, batch)}
         ours = of["convmixer"]
         table.append([preset, str(batch)] + [spread(of[c]) if c in of else "-" for c in shown] + [
-            f"{ours['ratio']:.2f} ({ours['ratio_to']})" if ours["ratio"] else "-",
+            f"{of[c]['ratio']:.2f} ({of[c]['ratio_to']})" if c in of and of[c]["ratio"] else "-" for c in OURS] + [
             f"{ours['percent_of_peak']:.0f}" if ours["percent_of_peak"] else "-"])
     widths = [max(map(len, column)) for column in zip(*table)]
     print("\nimages/s: median of the rounds (min–max; percent of the FMA peak)")
@@ -134,11 +142,15 @@ def main():
         path = a.model or preset_models.preset_file(name)
         network = preset_models.read_safetensors(path)
         ours = Network(library, path, a.threads, a.isa)
+        two_levels = None
+        if ours.info.dim >= TWO_LEVELS_FROM:
+            two_levels = Network(library, path, a.threads, a.isa, STRASSEN_TWO)
         name = os.path.splitext(os.path.basename(name))[0]
         for batch in a.batches or BATCHES.get(name, [1, 8]):
-            more, all_agree = compare(name, network, batch, ours, a)
+            more, all_agree = compare(name, network, batch, ours, two_levels, a)
             rows, agree = rows + more, agree and all_agree
-        ours.close()
+        for opened in filter(None, (ours, two_levels)):
+            opened.close()
     print_table(rows, a)
     notes = [f"{peer}: {contenders.ISA_NOTES[peer]}" for peer in a.peers] if a.isa in ("portable", "avx2") else []
     print("\n".join(notes))
