@@ -134,6 +134,16 @@ ConfigOverrides overrides_of(const convmixer_model_options& options) {
   return overrides;
 }
 
+// The one of `values`, in the order of the header's enum convmixer_NAME, that the caller's number
+// means.
+template <typename T>
+T value_of(const char* name, int number, std::initializer_list<T> values) {
+  if (number < 0 || number >= static_cast<int>(values.size())) {
+    refuse(fmt::format("{0}: expected a convmixer_{0}, found {1}", name, number));
+  }
+  return values.begin()[number];
+}
+
 PlanOptions plan_options_of(const convmixer_model_options& options) {
   PlanOptions plan;
   if (options.isa != nullptr) {
@@ -141,37 +151,10 @@ PlanOptions plan_options_of(const convmixer_model_options& options) {
     if (options.isa[0] == '\0') refuse("isa is \"\": expected a name, or NULL for the best");
     plan.isa = options.isa;
   }
-  switch (number_of(options.onednn)) {
-    case CONVMIXER_ONEDNN_AUTO:
-      plan.onednn = OneDnn::kAuto;
-      break;
-    case CONVMIXER_ONEDNN_ON:
-      plan.onednn = OneDnn::kOn;
-      break;
-    case CONVMIXER_ONEDNN_OFF:
-      plan.onednn = OneDnn::kOff;
-      break;
-    default:
-      refuse(
-          fmt::format("onednn: expected a convmixer_onednn, found {}", number_of(options.onednn)));
-  }
-  switch (number_of(options.strassen)) {
-    case CONVMIXER_STRASSEN_AUTO:
-      plan.strassen = Strassen::kAuto;
-      break;
-    case CONVMIXER_STRASSEN_ON:
-      plan.strassen = Strassen::kOn;
-      break;
-    case CONVMIXER_STRASSEN_OFF:
-      plan.strassen = Strassen::kOff;
-      break;
-    case CONVMIXER_STRASSEN_TWO:
-      plan.strassen = Strassen::kTwo;
-      break;
-    default:
-      refuse(fmt::format("strassen: expected a convmixer_strassen, found {}",
-                         number_of(options.strassen)));
-  }
+  plan.onednn =
+      value_of("onednn", number_of(options.onednn), {OneDnn::kAuto, OneDnn::kOn, OneDnn::kOff});
+  plan.strassen = value_of("strassen", number_of(options.strassen),
+                           {Strassen::kAuto, Strassen::kOn, Strassen::kOff, Strassen::kTwo});
   plan.low_memory = options.low_memory != 0;
   return plan;
 }

@@ -17,6 +17,7 @@
 #include "support/buffer.h"
 #include "support/error.h"
 #include "support/file_map.h"
+#include "support/signals.h"
 
 namespace convmixer {
 namespace {
@@ -111,6 +112,7 @@ DecodeRing::DecodeRing(const ClassifyJob& job, const TransformOptions& transform
 void DecodeRing::start(std::size_t workers) {
   threads_.reserve(workers);
   try {
+    const SignalsBlocked guard;
     while (threads_.size() < workers) threads_.emplace_back([this] { work(); });
   } catch (const std::exception&) {
   }

@@ -76,8 +76,8 @@ struct Session::Impl {
 
   Impl(std::shared_ptr<const Plan> p, int thread_count, int chunk_size)
       : plan(std::move(p)),
-        workers(thread_count),
-        team(thread_count),
+        workers(plan->native ? thread_count : 1),
+        team(workers.threads()),
         threads(thread_count),
         chunk(chunk_size) {
     if (chunk == 0) chunk = choose_chunk(*plan, threads);
@@ -225,6 +225,7 @@ struct Session::Impl {
     const KernelTable& table = *plan->native->table;
     const Geometry& g = plan->geometry;
     const int pixels = t.pixels(g.w);
+    if (t.tile_begin == t.tile_end) return;  // more parts than a Strassen product has tiles
     const auto image =
         static_cast<std::size_t>(t.image) * layout.image_stride + layout.first_pixel();
     const std::ptrdiff_t stride = panel_stride(pixels);
@@ -375,9 +376,11 @@ void Session::run(const std::uint8_t* src, std::size_t n, float* logits, float* 
 }
 
 double Session::measure_fma_peak() {
-  const Plan& plan = *impl_->plan;
-  return convmixer::measure_fma_peak(
-      plan.native ? *plan.native->table : *available_tables().front(), impl_->workers);
+  if (impl_->plan->native) {
+    return convmixer::measure_fma_peak(*impl_->plan->native->table, impl_->workers);
+  }
+  Workers workers(impl_->threads);  // oneDNN's threads are OpenMP's
+  return convmixer::measure_fma_peak(*available_tables().front(), workers);
 }
 
 int Session::threads() const { return impl_->threads; }

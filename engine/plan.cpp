@@ -45,6 +45,8 @@ std::vector<Candidate> candidates(const PlanOptions& options) {
         onednn.refusal = "not part of this build";
       } else if (options.onednn == OneDnn::kOff) {
         onednn.refusal = "switched off";
+      } else if (options.onednn == OneDnn::kAuto && options.strassen == Strassen::kOn) {
+        onednn.refusal = "Strassen products are asked for";
       } else if (options.onednn == OneDnn::kAuto && !options.isa.empty()) {
         onednn.refusal = "isa " + options.isa + " is asked for";
       } else if (options.onednn == OneDnn::kAuto && !limit.empty()) {
@@ -193,6 +195,10 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const KernelTable& t
         native->blocks.back().depthwise.bytes() + native->blocks.back().pointwise.bytes();
     before = pointwise;
   }
+  const bool any_strassen =
+      std::any_of(native->blocks.begin(), native->blocks.end(),
+                  [](const NativeBlock& b) { return b.pointwise.strassen > 0; });
+  if (!any_strassen) native->strip_rows = 0;
   note_non_finite(*parts.head, plan);
   native->head = pack_pointwise(*parts.head, table);
   plan.weight_bytes += native->head.bytes();

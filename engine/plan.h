@@ -63,7 +63,8 @@ struct Plan {
   std::unique_ptr<NativePlan> native;
   std::unique_ptr<onednn::Program> onednn;
   std::vector<LayerChoice> layers;
-  std::vector<std::string> products;  // of native blocks: "Strassen", or "plain: " and the reason
+  std::vector<std::string> products;  // of native blocks: "Strassen", "Strassen, two levels",
+                                      // or fewer levels and the reason: "plain: …"
   std::vector<std::string> refusals;  // of better candidates: "avx512: this CPU or system lacks …"
   std::vector<std::string> non_finite;  // layers with NaN or infinite values
   std::size_t weight_bytes = 0;         // packed

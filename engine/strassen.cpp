@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string_view>
 
 namespace convmixer {
 namespace {
 
+constexpr int kMostStripPixels = 256;  // the kernel's limit
 constexpr int kMostPixels = 128;  // a level; the products' own are half as many, see strassen_rows
 
 // The largest that √K·‖a‖₂ / ‖a‖₁ may be over the balanced rows a of K weights. Against inputs of
@@ -17,6 +19,8 @@ constexpr int kMostPixels = 128;  // a level; the products' own are half as many
 // product's are. Normally distributed weights have √(π/2) = 1.25, rows of trained networks up to
 // about 4; 16 means that 1 weight in 256 does all the work.
 constexpr double kMostSpread = 16;
+
+constexpr double kNotFinite = std::numeric_limits<double>::infinity();
 
 // Exponents are kept where neither weights nor sums can overflow or lose bits to denormals.
 constexpr int kMostExponent = 24;
@@ -128,7 +132,7 @@ int strassen_rows(const Geometry& g, int levels) {
   const int most = std::max(1, levels * kMostPixels / g.w);
   for (int rows = std::min(most, g.h); rows >= 1; --rows) {
     const bool whole = rows * g.w % parts == 0 && g.h % rows * g.w % parts == 0;
-    if (whole && rows * g.w <= 256) return rows;  // the kernel's limit
+    if (whole && rows * g.w <= kMostStripPixels) return rows;
   }
   return 0;
 }
@@ -142,7 +146,7 @@ Balance balance(const Node& before, const Node& depthwise, const Node& pointwise
   std::vector<float> reciprocal(ic);
   for (std::size_t i = 0; i < ic; ++i) {
     const double square = mean_square(before, i) + mean_square(depthwise, i);
-    if (!std::isfinite(square)) b.spread = square;
+    if (!std::isfinite(square)) b.spread = kNotFinite;
     b.ic[i] = reciprocal_power(std::sqrt(square));
     reciprocal[i] = 1 / b.ic[i];
   }
@@ -151,7 +155,7 @@ Balance balance(const Node& before, const Node& depthwise, const Node& pointwise
     b.oc[o] = reciprocal_power(norms.two);
     if (norms.two == 0) continue;
     const double spread = std::sqrt(static_cast<double>(ic)) * norms.two / norms.one;
-    if (!(spread <= b.spread)) b.spread = spread;
+    b.spread = std::isfinite(spread) ? std::max(b.spread, spread) : kNotFinite;
   }
   return b;
 }
@@ -161,14 +165,18 @@ std::string refuse_strassen(const Geometry& g, const KernelTable& table, int lev
   if (g.dim % (parts * table.oc_tile) != 0) {
     return fmt::format("dim {} is no multiple of {}", g.dim, parts * table.oc_tile);
   }
+  if (g.w > kMostStripPixels) {
+    return fmt::format("rows of {} pixels are longer than {}", g.w, kMostStripPixels);
+  }
   if (strassen_rows(g, levels) == 0) {
     return fmt::format("{}×{} pixels make no strips of a multiple of {}", g.h, g.w, parts);
   }
   return "";
 }
 
-// Measured (docs/performance.md): with avx512 it gains 2 % at 256 channels and 9 % at 768, with
-// avx2 it loses 1 % at 256 and gains 6 % at 768.
+// Measured (docs/performance.md), products alone: with avx512 a level gains 3 % at 256 channels and
+// 10 % at 768, with avx2 it loses 3 % at 256 and gains 7 % at 768; a second one gains 4 to 9 % from
+// 768 on.
 std::string doubt_strassen(const Geometry& g, const KernelTable& table, int levels) {
   if (table.name == std::string_view("portable")) return "portable gains nothing";
   const int least_dim = levels == 2 ? 768 : table.lanes >= 16 ? 256 : 512;

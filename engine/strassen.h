@@ -19,16 +19,17 @@
 
 namespace convmixer {
 
-// Rows of pixels a strip, the operand of one product: at most 128 pixels, with two levels 256
-// (their halves and quarters are 64: less would use each weight too little, more would leave L2), a
-// multiple of 2^levels in every strip; 0 where no number of rows will do. It depends on the image
-// alone: pixels that share roundings must not change with batch or threads.
+// Rows of pixels a strip, the operand of one product: at most 128 pixels (or one row, of up to
+// 256), with two levels 256 (their halves and quarters are 64: less would use each weight too
+// little, more would leave L2), a multiple of 2^levels in every strip; 0 where no number of rows
+// will do. It depends on the image alone: pixels that share roundings must not change with batch or
+// threads.
 int strassen_rows(const Geometry& geometry, int levels);
 
 struct Balance {
   std::vector<float> ic;  // 2^d
   std::vector<float> oc;  // 2^f
-  double spread = 1;      // of what remains, see strassen.cpp; not finite where statistics are not
+  double spread = 1;  // of what remains, see strassen.cpp; infinite where anything is not finite
 };
 
 // `before` makes the block's input (its affine and statistics tell the residual's size).

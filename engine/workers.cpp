@@ -2,8 +2,6 @@
 #include "engine/workers.h"
 
 #include <fmt/format.h>
-#include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -13,31 +11,14 @@
 
 #include "engine/team.h"
 #include "support/error.h"
+#include "support/signals.h"
 
 namespace convmixer {
-namespace {
-
-// Threads take over the mask of the one that starts them.
-class AllSignalsBlocked {
- public:
-  AllSignalsBlocked() {
-    sigset_t all;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~AllSignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
-};
-
-}  // namespace
-
 struct Workers::Crew {
   explicit Crew(int count) {
     threads.reserve(static_cast<std::size_t>(count - 1));
     try {
-      const AllSignalsBlocked guard;
+      const SignalsBlocked guard;
       for (int i = 1; i < count; ++i) threads.emplace_back([this, i] { work(i); });
     } catch (const std::exception& e) {
       const std::size_t started = threads.size() + 1;

@@ -10,8 +10,8 @@ namespace convmixer {
 
 class Workers {
  public:
-  // Starts threads − 1 threads, which sleep between runs with all signals blocked: the process's
-  // handlers run in its own threads. Throws Error(kOutOfMemory) where the system refuses.
+  // Starts threads − 1 threads, which sleep between runs with signals blocked (support/signals.h).
+  // Throws Error(kOutOfMemory) where the system refuses.
   explicit Workers(int threads);
   ~Workers();
   Workers(const Workers&) = delete;

@@ -24,7 +24,8 @@
  *
  * Threads: a model may be used by any number of threads and sessions at once. A session serves one
  * thread at a time; a second one gets CONVMIXER_BUSY. A session keeps its model alive, so either may
- * be destroyed first. After fork() the handles keep working in the child. Calls from inside a
+ * be destroyed first. After fork() the handles keep working in the child, whose first run starts the
+ * session's threads anew (CONVMIXER_OUT_OF_MEMORY where the system refuses). Calls from inside a
  * parallel region of the caller's are allowed.
  *
  * An image's logits are the same bits alone, anywhere in a batch, and for any number of threads.

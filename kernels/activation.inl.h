@@ -28,7 +28,9 @@ inline Vec gelu_polynomial(Vec x) {
 // turns with the multiply-adds on other ports: max(x, 0) − t(|x|), where t(a) = a·Φ(−a) is
 // piecewise a polynomial in a − i·width, i = round(a / width). Adding 1.5·2²³ rounds, and leaves i
 // in the lowest bits of the sum. Beyond 15.5 pieces t is 0 to 2e-7.
-inline Vec gelu_pieces(Vec x) {
+// (A template, so that only variants that use it need `lookup`.)
+template <typename V>
+inline V gelu_pieces(V x) {
   constexpr float kWidth = 45.0f / 128, kRound = 12582912.0f;
   alignas(64) static constexpr float kT[][16] = {
       {0.0f, 0.12747064f, 0.16944534f, 0.15375671f, 0.112253845f, 0.06923972f, 0.03682149f,
@@ -51,24 +53,25 @@ inline Vec gelu_pieces(Vec x) {
        -0.00026782337f, -0.00010053551f, -3.0927913e-05f, -7.965218e-06f},
   };
   constexpr int kDegree = sizeof(kT) / sizeof(kT[0]) - 1;
-  const Vec a = min(set1(15.499f * kWidth), abs(x));
-  const Vec index = fma(a, set1(1 / kWidth), set1(kRound));
-  const Vec r = fma(sub(index, set1(kRound)), set1(-kWidth), a);
-  Vec t = lookup(kT[kDegree], index);
+  const V a = min(set1(15.499f * kWidth), abs(x));
+  const V index = fma(a, set1(1 / kWidth), set1(kRound));
+  const V r = fma(sub(index, set1(kRound)), set1(-kWidth), a);
+  V t = lookup(kT[kDegree], index);
 #pragma GCC unroll 8
   for (int k = kDegree - 1; k >= 0; --k) t = fma(t, r, lookup(kT[k], index));
   return sub(max(set1(0.0f), x), t);
 }
 
-inline Vec gelu(Vec x) {
-  if constexpr (kGeluPieces) return gelu_pieces(x);
+template <bool kPieces, typename V>
+inline V gelu(V x) {
+  if constexpr (kPieces) return gelu_pieces(x);
   return gelu_polynomial(x);
 }
 
 template <KernelActivation A>
 inline Vec activate(Vec x) {
   if constexpr (A == kActRelu) return max(set1(0.0f), x);
-  if constexpr (A == kActGelu) return gelu(x);
+  if constexpr (A == kActGelu) return gelu<kGeluPieces>(x);
   return x;
 }
 

@@ -50,7 +50,7 @@ void depthwise(const DepthwiseParams* params) {
   const int size = p.w / tiles, larger = p.w % tiles;
   const Vec scale = load(p.scale), src_scale = load(p.src_scale);
   const int steps = (p.y_end - p.y_begin) * tiles * k;
-  Prefetch next{p.next, (p.next_lines + steps - 1) / steps};
+  Prefetch next(p.next, p.next_lines, steps);
   float* dst = p.dst;
   for (int y = p.y_begin; y < p.y_end; ++y, dst += p.w * kLanes) {
     const int ky_begin = y < pad ? pad - y : 0;

@@ -51,7 +51,7 @@ struct PointwiseParams {
 // where the weights are combinations of A's parts (engine/strassen.h). `pixels` is a multiple of
 // n = 2^levels and at most 256, ic and oc are multiples of n · kOcTile. Pixels a multiple of
 // pixels / n apart share roundings: bits depend on the panel's pixels, but not on the range of
-// tiles.
+// tiles; a NaN or an infinity spreads to those pixels, and to channels as far apart.
 struct StrassenParams {
   // weights: [7^levels][oc tile of the first 1/n][ic / n][kOcTile]. The tiles in the range stand
   // for themselves and for those as far into the other parts. dst must not be read before the end:

@@ -73,8 +73,8 @@ inline void sum_tile(const float* panel, ptrdiff_t panel_block_stride, int pixel
   // smaller tile, while a small rest would leave the ports idle.
   const int tiles = (pixels + kPixelTile - 1) / kPixelTile;
   const int size = pixels / tiles, larger = pixels % tiles;
-  constexpr int kBlockLines = kOcTile * kLanes / kLineFloats;
-  Prefetch fetch{next, (kBlockLines + tiles - 1) / tiles};
+  const int blocks = ic / kLanes;
+  Prefetch fetch(next, blocks * kOcTile * kLanes / kLineFloats, tiles * (blocks > 0 ? blocks : 1));
   for (int c = 0; c < ic; c += kSumChannels) {
     const int channels = kSumChannels < ic - c ? kSumChannels : ic - c;
     const float* x = panel + c / kLanes * panel_block_stride;

@@ -8,11 +8,15 @@ namespace {
 
 constexpr int kLineFloats = 16;  // 64 bytes
 
-// A run of memory, fetched into L2 `lines` cache lines at a time.
+// A run of `left` cache lines, fetched into L2 evenly over a number of steps.
 struct Prefetch {
   const float* at;
-  int lines;
+  int left, a_step;
+  Prefetch(const float* from, int lines, int steps)
+      : at(from), left(lines), a_step((lines + steps - 1) / steps) {}
   void step() {
+    const int lines = a_step < left ? a_step : left;
+    left -= lines;
     for (int i = 0; i < lines; ++i, at += kLineFloats) prefetch(at);
   }
 };

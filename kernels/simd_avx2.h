@@ -19,28 +19,18 @@ constexpr int kPixelTile = 6;
 // 8 accumulators cover 2 ports × 4 cycles of latency; the inputs are memory operands.
 constexpr int kRowTile = 8;
 constexpr int kPeakChains = 12;
-constexpr bool kGeluPieces = false;  // a lookup is five instructions
+constexpr bool kGeluPieces = false;  // a lookup would be five instructions
 
 inline Vec load(const float* p) { return _mm256_load_ps(p); }
 inline void store(float* p, Vec v) { _mm256_store_ps(p, v); }
 inline Vec broadcast(const float* p) { return _mm256_broadcast_ss(p); }
 inline Vec set1(float v) { return _mm256_set1_ps(v); }
 inline Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
-inline Vec sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
 inline Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }  // a·b + c
 // The second operand where either is NaN, so that NaN goes through max(bound, x) and min(bound, x).
 inline Vec max(Vec bound, Vec x) { return _mm256_max_ps(bound, x); }
 inline Vec min(Vec bound, Vec x) { return _mm256_min_ps(bound, x); }
-inline Vec abs(Vec x) { return _mm256_andnot_ps(set1(-0.0f), x); }
-// table[i], where i is the lowest 4 bits of each float.
-inline Vec lookup(const float* table, Vec index) {
-  const __m256i i = _mm256_castps_si256(index);
-  const Vec low = _mm256_permutevar8x32_ps(load(table), i);
-  const Vec high = _mm256_permutevar8x32_ps(load(table + kLanes), i);
-  return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(i, 28)));
-}
-
 // Into L2, for reading or writing soon.
 inline void prefetch(const float* p) { __builtin_prefetch(p, 0, 2); }
 

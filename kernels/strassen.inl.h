@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pointwise product by one or two levels of Strassen's algorithm. With quarters A (weights), X
 // (panel) and C (result), first index output or input channels, second input channels or pixels:
-//   M1 = (A11 + A22)(X11 + X22)   M2 = (A21 + A22) X11   M3 = A11 (X12 − X22)   M4 = A22 (X21 −
-//   X11) M5 = (A11 + A12) X22   M6 = (A21 − A11)(X11 + X12)   M7 = (A12 − A22)(X21 + X22) C11 = M1
-//   + M4 − M5 + M7   C12 = M3 + M5   C21 = M2 + M4   C22 = M1 − M2 + M3 + M6
+// clang-format off
+//   M1 = (A11 + A22)(X11 + X22)    C11 = M1 + M4 − M5 + M7
+//   M2 = (A21 + A22) X11           C12 = M3 + M5
+//   M3 = A11 (X12 − X22)           C21 = M2 + M4
+//   M4 = A22 (X21 − X11)           C22 = M1 − M2 + M3 + M6
+//   M5 = (A11 + A12) X22
+//   M6 = (A21 − A11)(X11 + X12)
+//   M7 = (A12 − A22)(X21 + X22)
+// clang-format on
 // (V. Strassen, "Gaussian elimination is not optimal", Numer. Math. 13, 1969.)
 //
 // A's combinations are packed once. X's are formed for one product at a time and stay in L2; a

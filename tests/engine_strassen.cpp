@@ -3,6 +3,7 @@
 // and when they are refused.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "engine/strassen.h"
 #include "models/convmixer.h"
@@ -132,7 +133,8 @@ Graph lopsided_graph() {
 
 // Two levels, 768 channels wide; bits as above.
 void check_two_levels(const EngineVariant& variant) {
-  const ModelShape shape{768, 1, 3, 4, 16, 24};
+  // Two strips of 256 pixels and one of 64.
+  const ModelShape shape{768, 1, 3, 1, 18, 32};
   Random random(41);
   const Graph graph = random_graph(shape, random);
   const Images images(shape, 2, random);
@@ -143,6 +145,11 @@ void check_two_levels(const EngineVariant& variant) {
   const Run got = run(plan, 2, 0, images.floats.data(), 2);
   EXPECT_LE(share_of_limit(want, got.logits), 1) << "seed " << random.seed();
   EXPECT_TRUE(same_runs(got, run(plan, 5, 1, images.floats.data(), 2)));
+  EXPECT_LE(share_of_limit(want, run(plan, 2, 0, images.bytes.data(), 2).logits), 1);
+  const Graph six_pixels = random_graph({768, 1, 3, 4, 8, 12}, random);
+  EXPECT_NE(
+      strassen_plan(variant, six_pixels, Strassen::kTwo)->products.at(0).find("one level: 2×3"),
+      std::string::npos);
   const Graph narrow = random_graph({512, 1, 3, 4, 16, 16}, random);
   EXPECT_EQ(strassen_plan(variant, narrow, Strassen::kTwo)->products.at(0),
             "Strassen, one level: dim 512 is below 768");
@@ -179,6 +186,20 @@ void check_choice(const EngineVariant& variant) {
   EXPECT_NE(refused(odd).find("3×3 pixels"), std::string::npos) << refused(odd);
   EXPECT_NE(refused(lopsided).find("spread"), std::string::npos) << refused(lopsided);
   EXPECT_NE(refused(small, true).find("memory"), std::string::npos) << refused(small, true);
+  // A NaN is not forgotten, whatever rows follow it.
+  for (const bool in_weights : {true, false}) {
+    Graph graph = random_graph({512, 1, 3, 4, 16, 16}, random);
+    if (in_weights) {
+      Node& node = find_node(graph.nodes, "blocks.0.pointwise");
+      std::vector<float> weights(node.weights.data, node.weights.data + node.weights.size);
+      weights[1] = std::numeric_limits<float>::quiet_NaN();
+      node.weights = Weights::own(std::move(weights));
+    } else {
+      find_node(graph.nodes, "stem.batchnorm").batchnorm.running_var[0] =
+          std::numeric_limits<float>::quiet_NaN();
+    }
+    EXPECT_NE(refused(graph).find("not finite"), std::string::npos) << refused(graph);
+  }
   // Seven weights instead of four.
   const std::size_t plain = strassen_plan(variant, small, Strassen::kOff)->weight_bytes;
   EXPECT_NEAR(

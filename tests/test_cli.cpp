@@ -164,6 +164,24 @@ TEST_F(Cli, RefusesWrongUsage) {
   expect_error(2, {"--onednn"});
 }
 
+TEST_F(Cli, StrassenAndLowMemoryReachThePlan) {
+  const std::pair<std::vector<std::string>, const char*> cases[] = {
+      {{"--strassen", "on"}, "portable (Strassen)"},
+      {{"--strassen", "off"}, "plain: Strassen is switched off"},
+      {{"--strassen", "two"}, "plain: portable gains nothing"},
+      {{"--low-memory"}, "plain: low memory is asked for"}};
+  for (const auto& [options, text] : cases) {
+    std::vector<std::string> arguments{"describe", "--isa", "portable"};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    run(arguments);
+    EXPECT_EQ(code, 0) << err;
+    EXPECT_NE(out.find(text), std::string::npos) << out;
+  }
+  run({"describe", "--strassen", "on", "--low-memory"});
+  EXPECT_EQ(code, 2);
+  EXPECT_NE(err.find("memory"), std::string::npos) << err;
+}
+
 TEST_F(Cli, ExplainsItself) {
   run({"--version"});
   EXPECT_EQ(code, 0);
