@@ -197,6 +197,7 @@ convmixer_model_info info_of(const ModelData& model) {
   info.num_parameters = model.num_parameters;
   info.num_macs = model.plan->num_macs;
   info.weight_bytes = model.plan->weight_bytes;
+  info.strassen_levels = model.plan->strassen_levels();
   info.isa = model.isa;
   info.interpolation = model.interpolation;
   info.num_labels = static_cast<std::int32_t>(config.labels.size());

@@ -59,7 +59,8 @@ struct Fields<convmixer_model_info> {
                                            offsetof(T, weight_bytes),
                                            offsetof(T, isa),
                                            offsetof(T, interpolation),
-                                           offsetof(T, num_labels)};
+                                           offsetof(T, num_labels),
+                                           offsetof(T, strassen_levels)};
 };
 
 template <>

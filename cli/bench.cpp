@@ -163,6 +163,8 @@ std::string json_of(const Report& r) {
   json["threads"] = r.session.threads;
   json["precision"] = "fp32";
   json["isa"] = r.info.isa;
+  json["strassen_levels"] = r.info.strassen_levels;
+  json["image_size"] = {r.info.image_height, r.info.image_width};
   json["cpu"] = cpu_name();
   json["version"] = convmixer_version();
   json["images_per_second"] = r.images_per_second();
@@ -185,7 +187,10 @@ std::string text_of(const Report& r) {
     text += fmt::format("{:<16} {}\n", name, value);
   };
   line("model", r.model + (find_preset(r.model) != nullptr ? ", random weights" : ""));
-  line("variant", fmt::format("{}, fp32", r.info.isa));
+  constexpr const char* kProducts[] = {"plain products", "Strassen products",
+                                       "Strassen products, two levels"};
+  line("variant", fmt::format("{}, fp32, {}", r.info.isa, kProducts[r.info.strassen_levels]));
+  line("image size", fmt::format("{}×{}", r.info.image_height, r.info.image_width));
   line("threads", fmt::format("{}", r.session.threads));
   line("batch", fmt::format("{} ({} at once)", r.batch, std::min(r.batch, r.session.chunk_size)));
   line("cpu", cpu_name());

@@ -26,7 +26,7 @@ struct ModelOptions {
   std::string precision = "fp32";
 };
 
-// --model, --isa, --onednn, --strassen, --low-memory, --precision, --activation, --image-size, --mean, --std, --crop-pct,
+// --model, --isa, --onednn, --strassen, --low-memory, --precision, --activation, --image-size, --mean,
 // --bn-eps
 void add_model_options(CLI::App& command, ModelOptions& options);
 void add_threads_option(CLI::App& command, ModelOptions& options);

@@ -335,6 +335,14 @@ Geometry geometry_of(const Graph& graph) {
 
 }  // namespace
 
+int Plan::strassen_levels() const {
+  int most = 0;
+  for (std::size_t i = 0; native && i < native->blocks.size(); ++i) {
+    most = std::max(most, native->blocks[i].pointwise.strassen);
+  }
+  return most;
+}
+
 std::string Plan::implementation() const { return native ? native->table->name : "onednn"; }
 
 std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<double, 3>& mean,

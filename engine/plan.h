@@ -69,6 +69,7 @@ struct Plan {
   std::vector<std::string> non_finite;  // layers with NaN or infinite values
   std::size_t weight_bytes = 0;         // packed
   std::size_t num_macs = 0;             // of one image
+  int strassen_levels() const;          // of the block that has most
   std::string implementation() const;   // "avx512", "avx2", "portable" or "onednn"
 };
 

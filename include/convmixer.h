@@ -144,11 +144,12 @@ typedef struct convmixer_model_info {
   const char* isa;          /* the variant that runs: "avx2", "onednn", …; owned by the library */
   const char* interpolation; /* "bicubic" or "bilinear"; owned by the library */
   int32_t num_labels;        /* 0 or num_classes */
+  int32_t strassen_levels;   /* of the block that has most: 0, 1 or 2 */
 } convmixer_model_info;
 
 #define CONVMIXER_MODEL_INFO_INIT \
   { sizeof(convmixer_model_info), 0, 0, 0, 0, 0, CONVMIXER_ACTIVATION_DEFAULT, 0, 0, \
-    {0.0, 0.0, 0.0}, {0.0, 0.0, 0.0}, 0.0, 0.0, 0, 0, 0, NULL, NULL, 0 }
+    {0.0, 0.0, 0.0}, {0.0, 0.0, 0.0}, 0.0, 0.0, 0, 0, 0, NULL, NULL, 0, 0 }
 
 /* `info->struct_size` must be set; fields beyond it are not written. */
 CONVMIXER_API convmixer_status convmixer_model_get_info(const convmixer_model* model,

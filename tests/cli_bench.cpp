@@ -33,6 +33,8 @@ struct Bench : Cli {
     near(r["gflops"], 2e-9 * macs * rate);
     near(r["percent_of_peak"],
          100 * r["gflops"].get<double>() / r["fma_peak_gflops"].get<double>());
+    EXPECT_GE(r.at("strassen_levels").get<int>(), 0);
+    EXPECT_EQ(r.at("image_size").size(), 2u);
     EXPECT_GE(r["latency_ms"]["p99"], median);
     EXPECT_GT(r["peak_memory_bytes"], r["weight_bytes"]);
     return r;

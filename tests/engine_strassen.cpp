@@ -123,7 +123,7 @@ void check_bundled(const EngineVariant& variant) {
 // Rows in which one weight does all the work, 512 channels wide.
 Graph lopsided_graph() {
   Random random(31);
-  Graph graph = random_graph({512, 1, 3, 4, 16, 16}, random);
+  Graph graph = random_graph({512, 1, 3, 4, 24, 24}, random);
   Node& node = find_node(graph.nodes, "blocks.0.pointwise");
   std::vector<float> weights(node.weights.size);
   for (std::size_t o = 0; o < 512; ++o) weights[o * 512 + o] = 1;
@@ -146,11 +146,11 @@ void check_two_levels(const EngineVariant& variant) {
   EXPECT_LE(share_of_limit(want, got.logits), 1) << "seed " << random.seed();
   EXPECT_TRUE(same_runs(got, run(plan, 5, 1, images.floats.data(), 2)));
   EXPECT_LE(share_of_limit(want, run(plan, 2, 0, images.bytes.data(), 2).logits), 1);
-  const Graph six_pixels = random_graph({768, 1, 3, 4, 8, 12}, random);
+  const Graph fifty_pixels = random_graph({768, 1, 3, 4, 20, 40}, random);
   EXPECT_NE(
-      strassen_plan(variant, six_pixels, Strassen::kTwo)->products.at(0).find("one level: 2×3"),
+      strassen_plan(variant, fifty_pixels, Strassen::kTwo)->products.at(0).find("one level: 5×10"),
       std::string::npos);
-  const Graph narrow = random_graph({512, 1, 3, 4, 16, 16}, random);
+  const Graph narrow = random_graph({512, 1, 3, 4, 24, 24}, random);
   EXPECT_EQ(strassen_plan(variant, narrow, Strassen::kTwo)->products.at(0),
             "Strassen, one level: dim 512 is below 768");
 }
@@ -158,7 +158,8 @@ void check_two_levels(const EngineVariant& variant) {
 void check_choice(const EngineVariant& variant) {
   Random random(37);
   const Graph small = random_graph({128, 1, 3, 4, 16, 16}, random),
-              large = random_graph({512, 1, 3, 4, 16, 16}, random),
+              large = random_graph({512, 1, 3, 4, 24, 24}, random),
+              few = random_graph({512, 1, 3, 4, 16, 16}, random),
               uneven = random_graph({130, 1, 3, 4, 16, 16}, random),
               odd = random_graph({128, 1, 3, 4, 12, 12}, random), lopsided = lopsided_graph();
   const auto products = [&](const Graph& graph, Strassen strassen, bool low_memory = false) {
@@ -172,6 +173,7 @@ void check_choice(const EngineVariant& variant) {
   EXPECT_NE(products(odd, Strassen::kAuto).find("3×3 pixels"), std::string::npos);
   if (variant.name != "portable") {
     EXPECT_NE(products(small, Strassen::kAuto).find("dim 128 is below"), std::string::npos);
+    EXPECT_NE(products(few, Strassen::kAuto).find("strips of 16"), std::string::npos);
     EXPECT_NE(products(lopsided, Strassen::kAuto).find("spread"), std::string::npos);
   }
   const auto refused = [&](const Graph& graph, bool low_memory = false) -> std::string {

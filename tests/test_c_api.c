@@ -193,6 +193,7 @@ static void test_info(void) {
   CHECK(info.num_parameters == 12544 + 512 + 8 * (6656 + 65792 + 1024) + 2570);
   CHECK(info.num_macs == 64 * (48 * 256 + 8 * (25 * 256 + 65536)) + 2560);
   CHECK(info.weight_bytes >= 4 * (12288 + 8 * (6400 + 65536) + 2560));
+  CHECK(info.strassen_levels >= 0 && info.strassen_levels <= 2);
   CHECK(strcmp(info.interpolation, "bicubic") == 0 && info.num_labels == kClasses);
   CHECK(strlen(info.isa) > 0);
   BAD(convmixer_model_get_info(NULL, &info), "model");
