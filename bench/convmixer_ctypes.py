@@ -21,7 +21,8 @@ class ModelInfo(ctypes.Structure):
                 ("image_height", c_int32), ("image_width", c_int32), ("mean", c_double * 3),
                 ("std", c_double * 3), ("crop_pct", c_double), ("bn_eps", c_double),
                 ("num_parameters", c_uint64), ("num_macs", c_uint64), ("weight_bytes", c_uint64),
-                ("isa", c_char_p), ("interpolation", c_char_p), ("num_labels", c_int32)]
+                ("isa", c_char_p), ("interpolation", c_char_p), ("num_labels", c_int32),
+                ("strassen_levels", c_int32)]
 
 
 STRASSEN_AUTO, STRASSEN_TWO = 0, 3

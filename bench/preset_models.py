@@ -6,6 +6,8 @@ import struct
 
 import numpy as np
 
+from convmixer_ctypes import Error
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 PRESETS = {  # dim, depth, kernel_size, patch_size, activation
@@ -115,12 +117,12 @@ def read_safetensors(path):
         if entry["dtype"] not in ("F16", "F32", "F64"):
             if name.endswith("num_batches_tracked"):
                 continue
-            raise SystemExit(f"{path}: {name} is {entry['dtype']}; F16, F32 or F64 are expected here")
+            raise Error(f"{path}: {name} is {entry['dtype']}; F16, F32 or F64 are expected here")
         first, last = entry["data_offsets"]
         values = data[first:last].view("<f" + str(int(entry["dtype"][1:]) // 8))
         tensors[name] = values.reshape(entry["shape"]).astype(np.float32, copy=False)
     if "stem.0.weight" not in tensors:
-        raise SystemExit(f"{path}: no tensor stem.0.weight; a ConvMixer in timm's names is expected")
+        raise Error(f"{path}: no tensor stem.0.weight; a ConvMixer in timm's names is expected")
     stem, depthwise = tensors["stem.0.weight"], tensors["blocks.0.0.fn.0.weight"]
     config = {"dim": stem.shape[0], "patch_size": stem.shape[-1], "kernel_size": depthwise.shape[-1],
               "depth": sum(n.endswith(".0.fn.0.weight") for n in tensors),

@@ -29,8 +29,11 @@ MADE_BY = {
     "models.json": "python3 bench/bench_model.py",
     "peers.json": "build/peers-venv/bin/python bench/peers/run.py",
 }
-LIBRARIES = {"convmixer": "convmixer", "convmixer_two": "convmixer, two levels", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "pytorch": "PyTorch",
-             "pytorch_compile": "PyTorch, compiled"}
+LIBRARIES = {"convmixer": "convmixer", "convmixer_two": "convmixer, two levels", "onnxruntime": "ONNX Runtime",
+             "openvino": "OpenVINO", "pytorch": "PyTorch", "pytorch_compile": "PyTorch, compiled"}
+# In the plot, by these names. Cold weights and raw bytes would lie on top of the others; GELU is no layer.
+DRAWN = {"pointwise": "pointwise", "strassen": "strassen", "strassen_two": "strassen_two", "depthwise": "depthwise",
+         "patch_embed_f32": "patch_embed", "head": "head"}
 
 
 class Problem(Exception):
@@ -107,7 +110,8 @@ def kernels_section(kernels, medians):
 
 ![Roofline: the layers under the FMA peak and the memory bandwidth](roofline.svg)
 
-The slope is what one thread copies in memory; layers above it find their operands in the caches."""
+The slope is what one thread copies in memory; layers above it find their operands in the caches. \
+Points above the roof are Strassen products: counted are the FLOP of the plain product, more than they execute."""
 
 
 def memory_bandwidth():
@@ -126,10 +130,8 @@ def roofline_svg(kernels, medians):
     context = kernels["context"]
     best = next(v for v in VARIANTS if "fma_peak_" + v in context)
     peak = float(context["fma_peak_" + best].split()[0])
-    # Cold pointwise weights and raw bytes would lie on top of the others.
-    points = [(op, preset if "/" in preset else "", m["FLOP/s"] / m["bytes/s"], m["FLOP/s"] / 1e9)
-              for (op, variant, preset), m in medians.items()
-              if variant == best and "bytes/s" in m and op not in ("pointwise_cold", "patch_embed_u8")]
+    points = [(DRAWN[op], preset, m["FLOP/s"] / m["bytes/s"], m["FLOP/s"] / 1e9)
+              for (op, variant, preset), m in medians.items() if variant == best and op in DRAWN]
     cpu = context.get("cpu", "unknown CPU")
     bandwidth = memory_bandwidth() if cpu == cpu_name() else None
     return roofline.draw(f"Layers of the published models: {best}, one thread, {cpu}", peak, bandwidth, points)
@@ -163,18 +165,21 @@ def peers_section(peers):
     rows, shown = [], list(dict.fromkeys(r["contender"] for r in peers["rows"]))
     for preset, batch in dict.fromkeys((r["preset"], r["batch"]) for r in peers["rows"]):
         of = {r["contender"]: r for r in peers["rows"] if (r["preset"], r["batch"]) == (preset, batch)}
-        ratios = [f"{of[c]['ratio']:.2f}" if c in of and of[c]["ratio"] else "–" for c in ("convmixer", "convmixer_two")]
+        ratios = [f"{of[c]['ratio']:.2f}" if c in of and of[c]["ratio"] else "–"
+                  for c in ("convmixer", "convmixer_two")]
         rows.append([short(preset), batch] + [spread(of[c]) if c in of else "–" for c in shown] + ratios)
     versions = ", ".join(f"{LIBRARIES.get(name, name)} {version}" for name, version in peers["versions"].items())
     notes = "".join(f" {note}." for note in peers.get("notes", []))
     errors = [r["max_error"] for r in peers["rows"] if "max_error" in r]
     agreement = f" Logits differ by at most {max(errors):.0e} of the largest." if errors else ""
+    header = ["model", "batch"] + [LIBRARIES.get(c, c) for c in shown] + [
+        "ours : the best other", "two levels : the best other"]
     return f"""### Other runtimes
 
-{about(peers)}; {peers['threads']} threads; {versions}.{notes} Images a second: median of the rounds (smallest–largest; \
-percent of the FMA peak).{agreement}
+{about(peers)}; {peers['threads']} threads; {versions}.{notes} Images a second: median of the rounds \
+(smallest–largest; percent of the FMA peak).{agreement}
 
-{table(['model', 'batch'] + [LIBRARIES.get(c, c) for c in shown] + ['ours : the best other', 'two levels : the best other'], rows)}"""
+{table(header, rows)}"""
 
 
 def replace_measured(text, measured):
