@@ -17,9 +17,13 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import preset_models
-from convmixer_ctypes import Error, Library, Network, find_library
-from measuring import cpu_name, spread, turn
+try:
+    import preset_models
+    from convmixer_ctypes import Error, Library, Network, find_library, one_line
+    from measuring import cpu_name, spread, turn
+except ImportError as error:
+    print(f"compare_commits: {error}; numpy is needed", file=sys.stderr)
+    sys.exit(2)
 
 
 def parse_arguments():
@@ -51,14 +55,13 @@ def work(library, path, batch, threads, isa, seconds):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's, which ends this process
     try:
         network = Network(Library(library), path, int(threads), isa or None)
-    except (Error, OSError, AttributeError) as error:
-        print("error", str(error).replace("\n", " "), flush=True)
-        return
-    _, config = preset_models.read_safetensors(path)
-    images = preset_models.random_images(int(batch), config)
-    print("ok", network.info.isa.decode(), flush=True)
-    for _ in sys.stdin:
-        print("ok", turn(network.run, images, float(seconds)), flush=True)
+        _, config = preset_models.read_safetensors(path)
+        images = preset_models.random_images(int(batch), config)
+        print("ok", network.info.isa.decode(), flush=True)
+        for _ in sys.stdin:
+            print("ok", turn(network.run, images, float(seconds)), flush=True)
+    except Exception as error:
+        print("error", one_line(error), flush=True)
 
 
 class Worker:
@@ -67,7 +70,11 @@ class Worker:
         self.process = subprocess.Popen(
             [sys.executable, os.path.abspath(__file__), "--worker", library, path, str(a.batch), str(a.threads),
              a.isa or "", str(a.seconds)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.isa = self.answer()
+        try:
+            self.isa = self.answer()
+        except BaseException:  # also Ctrl-C: nobody else knows the process yet
+            self.end()
+            raise
 
     def answer(self):
         kind, _, text = self.process.stdout.readline().strip().partition(" ")
@@ -126,6 +133,8 @@ def remove(folder):
         subprocess.run(["git", "worktree", "remove", "--force", "--force", os.path.join(folder, side, "tree")],
                        cwd=preset_models.ROOT, stderr=subprocess.DEVNULL)
     shutil.rmtree(folder, ignore_errors=True)
+    # Git forgets a worktree whose folder is gone, also where it failed to remove it itself.
+    subprocess.run(["git", "worktree", "prune"], cwd=preset_models.ROOT, stderr=subprocess.DEVNULL)
 
 
 # ---- Comparison -----------------------------------------------------------------------------------
@@ -181,33 +190,37 @@ def compare_kernels(builds, a):
     return any([compared(name, (speeds[0][name], speeds[1][name]), a.limit) for name in names])
 
 
+def compare(a, folder):
+    """Whether HEAD is slower."""
+    commits, builds = [commit_name(a.base), commit_name(a.head)], []
+    for side, commit in zip(("base", "head"), commits):
+        print(f"building {commit}", flush=True)
+        builds.append(build(commit, os.path.join(folder, side), a.bench is not None))
+    print(f"{cpu_name()}, {a.threads} threads, batch {a.batch}; images/s: median of {a.rounds} (min–max)")
+    print(f"{'':<42} {'BASE ' + commits[0]:<24} {'HEAD ' + commits[1]:<24} HEAD : BASE")
+    slower = [compare_preset(name, commits, builds, a) for name in a.presets]
+    if a.bench is not None:
+        slower.append(compare_kernels(builds, a))
+    return any(slower)
+
+
 def main():
     if sys.argv[1:2] == ["--worker"]:
         work(*sys.argv[2:])
         return 0
     a = parse_arguments()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, which removes the builds
-    folder = tempfile.mkdtemp(prefix="convmixer-compare-")
     try:
-        commits = [commit_name(a.base), commit_name(a.head)]
-        builds = []
-        for side, commit in zip(("base", "head"), commits):
-            print(f"building {commit}", flush=True)
-            builds.append(build(commit, os.path.join(folder, side), a.bench is not None))
-        print(f"{cpu_name()}, {a.threads} threads, batch {a.batch}; images/s: median of {a.rounds} (min–max)")
-        print(f"{'':<42} {'BASE ' + commits[0]:<24} {'HEAD ' + commits[1]:<24} HEAD : BASE")
-        slower = [compare_preset(name, commits, builds, a) for name in a.presets]
-        if a.bench is not None:
-            slower.append(compare_kernels(builds, a))
-        return int(any(slower))
-    except (Error, OSError) as error:
-        print(f"compare_commits: {error}", file=sys.stderr)
-        return 2
+        folder = tempfile.mkdtemp(prefix="convmixer-compare-")
+        try:
+            return int(compare(a, folder))
+        finally:
+            remove(folder)
+    except Exception as error:  # 1 means that HEAD is slower, and nothing else
+        print(f"compare_commits: {one_line(error)}", file=sys.stderr)
     except KeyboardInterrupt:
         print("compare_commits: interrupted", file=sys.stderr)
-        return 2
-    finally:
-        remove(folder)
+    return 2
 
 
 if __name__ == "__main__":

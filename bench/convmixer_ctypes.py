@@ -36,6 +36,12 @@ class Error(Exception):
     """A sentence, mostly the library's own."""
 
 
+def one_line(error):
+    """Why a program ends, for people: our own sentences as they are, what was not foreseen with its kind."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, (Error, OSError)) else f"{type(error).__name__}: {text}"
+
+
 def _sized(structure):
     made = structure()
     made.struct_size = ctypes.sizeof(structure)

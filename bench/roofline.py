@@ -52,8 +52,8 @@ class _Axes:
     """The two ranges, which hold the points and a good part of the roof, and where a value lies."""
     def __init__(self, peak, points):
         self.xs = min([0.5] + [x / 1.5 for _, _, x, _ in points]), max([300] + [x * 2 for _, _, x, _ in points])
-        self.ys = (min([peak / 8] + [y / 2 for _, _, _, y in points]),
-                   max([peak] + [y for _, _, _, y in points]) * 1.6)
+        self.ys = (min([peak / 8] + [y / 1.5 for _, _, _, y in points]),
+                   max([peak] + [y for _, _, _, y in points]) * 1.4)
 
     def x(self, value):
         low, high = self.xs
@@ -116,44 +116,65 @@ def _overlap(a, b):
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
+def _lead(x, y, box):
+    """Where the line from a point to its label ends, and small boxes along it beyond the mark."""
+    end_x, end_y = min(max(x, box[0] + 2), box[2] - 2), min(max(y, box[1] + 1), box[3] - 1)
+    length = math.hypot(end_x - x, end_y - y)
+    along = [(x + (end_x - x) * d / length, y + (end_y - y) * d / length) for d in range(12, int(length), 3)]
+    return end_x, end_y, [(cx - 1, cy - 1, cx + 1, cy + 1) for cx, cy in along]
+
+
 def _place(marks, taken):
-    """For each (x, y, text) the box of a label that touches nothing in `taken`, nor another label."""
+    """For each (x, y, text) the box of a label: the nearest that touches, also with its lead, nothing in `taken`, nor
+    another."""
     taken, boxes = list(taken), []
     for x, y, text in marks:
-        width = LETTER * len(text)
-        places = [(x + 8, y - 7)]
-        for distance in range(16, 200, 8):  # then around it, ever farther away; below first, where there is room
-            for angle in (90, 60, 120, 30, 150, 0, 180, 270, 300, 240):
-                cx = x + 1.3 * distance * math.cos(math.radians(angle))
-                cy = y + distance * math.sin(math.radians(angle))
-                places.append((cx - width / 2, cy - LINE_HEIGHT / 2))
-        for left, top in places:
-            box = (left - 2, top - 1, left + width + 2, top + LINE_HEIGHT + 1)
-            inside = LEFT < box[0] and box[2] < WIDTH - RIGHT and TOP < box[1] and box[3] < HEIGHT - BOTTOM
-            if inside and not any(_overlap(box, other) for other in taken):
-                break
-        taken.append(box)
+        width = LETTER * len(text) + 4
+        places = [(left, top, left + width, top + LINE_HEIGHT + 2)
+                  for left in range(int(x - width) - 60, int(x) + 60, 4) if LEFT < left < WIDTH - RIGHT - width
+                  for top in range(int(y) - 80, int(y) + 80, 2) if TOP < top < HEIGHT - BOTTOM - LINE_HEIGHT - 2]
+
+        def distance(box):  # and a little for what is off the middle
+            end_x, end_y, _ = _lead(x, y, box)
+            return math.hypot(end_x - x, end_y - y) + 0.1 * abs((box[0] + box[2]) / 2 - x)
+
+        def is_free(box):
+            return not any(_overlap(mine, other) for mine in [box] + _lead(x, y, box)[2] for other in taken)
+        places.sort(key=distance)
+        box = next(filter(is_free, places), places[0])
         boxes.append(box)
+        taken += [box] + _lead(x, y, box)[2]
     return boxes
+
+
+def _labels(points, at):
+    """(x, y, text): one for a layer by several algorithms, which is a column of points, and for marks that coincide."""
+    groups = []
+    for (x, y), (operator, label, _, _) in zip(at, points):
+        for group_x, group_y, group_operator, labels in groups:
+            if label in labels and abs(x - group_x) < 1:
+                break
+            if operator == group_operator and math.hypot(x - group_x, y - group_y) < 6:
+                labels.append(label)
+                break
+        else:
+            groups.append((x, y, operator, [label]))
+    return [(x, y, ", ".join(labels)) for x, y, _, labels in groups]
 
 
 def _points(axes, points, operators, taken):
     # The labels of high points are placed first: there is more room below the roof.
     points = sorted(points, key=lambda point: -point[3])
     at = [(axes.x(x), axes.y(y)) for _, _, x, y in points]
-    # One layer by several algorithms is one column of points; the label of its highest will do.
-    columns = {}
-    for (x, y), (_, label, _, _) in zip(at, points):
-        columns.setdefault((label, round(x)), (x, y, label))
-    labelled = columns.values()
+    labelled = _labels(points, at)
     boxes = _place(labelled, taken + [(x - 8, y - 8, x + 8, y + 8) for x, y in at])
     leads, texts = [], []
-    for (x, y, label), (left, top, right, bottom) in zip(labelled, boxes):
-        near_x, near_y = min(max(x, left + 2), right - 2), min(max(y, top + 1), bottom - 1)
-        if label and math.hypot(near_x - x, near_y - y) > 12:
-            leads.append(f'<path class="lead" d="M{x:.1f} {y:.1f}L{near_x:.1f} {near_y:.1f}"/>')
-        texts.append(_text(left + 2, top + LINE_HEIGHT - 2, label))
-    return leads + [_mark(operators.index(point[0]), x, y) for (x, y), point in zip(at, points)] + texts
+    for (x, y, label), box in zip(labelled, boxes):
+        end_x, end_y, visible = _lead(x, y, box)
+        if visible:
+            leads.append(f'<path class="lead" d="M{x:.1f} {y:.1f}L{end_x:.1f} {end_y:.1f}"/>')
+        texts.append(_text((box[0] + box[2]) / 2, box[1] + LINE_HEIGHT - 1, label, "middle"))
+    return leads + [_mark(operators.index(point[0]), x, y) for (x, y), point in zip(at, points)][::-1] + texts
 
 
 def _legend(operators):

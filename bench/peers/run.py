@@ -3,7 +3,7 @@
 """Images a second of this library and of other runtimes, in one process, on the same weights.
 
 Rounds are interleaved: each runs every contender once, in rotated order. Medians are compared. All must agree with
-ours to 1e-3 of the largest |logit|; one that does not is left out, and the exit status is 1 (2: nothing measured).
+ours to 1e-3 of the largest |logit|; one that does not is left out, and the exit status is 1 (2: any other failure).
 """
 import argparse
 import datetime
@@ -15,18 +15,22 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
-import numpy as np
+NEEDS = "install bench/peers/requirements.txt, which needs Python 3.11 or later (PyTorch: torch)"
+try:
+    import numpy as np
 
-import contenders
-import preset_models
-from convmixer_ctypes import STRASSEN_TWO, Error, Library, Network, find_library
-from measuring import commit_of, cpu_name, shown_command, spread, turn
+    import contenders
+    import preset_models
+    from convmixer_ctypes import STRASSEN_TWO, Library, Network, find_library, one_line
+    from measuring import commit_of, cpu_name, shown_command, spread, turn
+except ImportError as error:
+    print(f"run.py: {error}; {NEEDS}", file=sys.stderr)
+    sys.exit(2)
 
 BATCHES = {"convmixer_1536_20": [1, 8], "convmixer_1024_20": [1, 16], "convmixer_768_32": [1, 8],
            "convmixer_256_8": [1, 32]}
 TOLERANCE = 1e-3  # of the largest |logit|
 OURS = ("convmixer", "convmixer_two")  # as it comes; with --strassen two
-TWO_LEVELS_FROM = 768  # dim, as engine/strassen.cpp has it
 
 
 def parse_arguments():
@@ -51,8 +55,13 @@ def parse_arguments():
         p.error(f"unknown: {', '.join(unknown)}; presets: {', '.join(BATCHES)}; peers: {', '.join(contenders.WAYS)}")
     if min([a.threads, a.rounds] + (a.batches or [])) < 1:
         p.error("threads, rounds and batches are at least 1")
+    installed = contenders.installed()
+    if missing := [peer for peer in a.peers or [] if peer not in installed]:
+        p.error(f"not installed: {', '.join(missing)}; {NEEDS}")
+    if not installed:
+        print(f"no other runtime is installed; {NEEDS}", file=sys.stderr)
     if a.peers is None:
-        a.peers = contenders.installed()
+        a.peers = installed
     return a
 
 
@@ -72,25 +81,32 @@ def agreement(run, images, want):
     return error if error == error else float("inf")
 
 
+def way_of(opened):
+    levels = opened.info.strassen_levels
+    return opened.info.isa.decode() + (f", Strassen levels: {levels}" if levels else "")
+
+
 def compare(name, network, batch, ours, two_levels, a):
     """The rows of one preset and batch, ours first, and whether all agree. `two_levels`: ours with a second level of
     Strassen products, or None."""
     images = preset_models.random_images(batch, network[1])
     want = ours.run(images)
-    runs, about, agree = {"convmixer": ours.run}, {"convmixer": {"way": ours.info.isa.decode()}}, True
-    if two_levels:
-        error = agreement(two_levels.run, images, want)
-        runs["convmixer_two"] = two_levels.run
-        about["convmixer_two"] = {"way": "--strassen two", "max_error": error}
-    for peer in a.peers:
-        way, run = fastest(contenders.WAYS[peer](network, batch, a.threads), images)
+    runs, about, agree = {"convmixer": ours.run}, {"convmixer": {"way": way_of(ours)}}, True
+
+    def admit(contender, way, run):
+        nonlocal agree
         error = agreement(run, images, want)
-        print(f"  {name}, batch {batch}: {peer} ({way}) differs by {error:.1e} of the largest |logit|", flush=True)
+        print(f"  {name}, batch {batch}: {contender} ({way}) differs by {error:.1e} of the largest |logit|", flush=True)
         if error > TOLERANCE:
-            print(f"ERROR: that is more than {TOLERANCE}; {peer} is left out", file=sys.stderr)
+            print(f"ERROR: that is more than {TOLERANCE}; {contender} is left out", file=sys.stderr)
             agree = False
-            continue
-        runs[peer], about[peer] = run, {"way": way, "max_error": error}
+        else:
+            runs[contender], about[contender] = run, {"way": way, "max_error": error}
+
+    if two_levels:
+        admit("convmixer_two", way_of(two_levels), two_levels.run)
+    for peer in a.peers:
+        admit(peer, *fastest(contenders.WAYS[peer](network, batch, a.threads), images))
     speeds, peak = {contender: [] for contender in runs}, ours.fma_peak()
     order = list(runs)
     for _ in range(a.rounds):
@@ -140,11 +156,12 @@ def main():
     rows, agree = [], True
     for name in [a.model] if a.model else a.presets:
         path = a.model or preset_models.preset_file(name)
+        ours = Network(library, path, a.threads, a.isa)  # first: it says best what is wrong with a file
         network = preset_models.read_safetensors(path)
-        ours = Network(library, path, a.threads, a.isa)
-        two_levels = None
-        if ours.info.dim >= TWO_LEVELS_FROM:
-            two_levels = Network(library, path, a.threads, a.isa, STRASSEN_TWO)
+        two_levels = Network(library, path, a.threads, a.isa, STRASSEN_TWO)
+        if two_levels.info.strassen_levels < 2:  # where two do not win it runs the same as ours
+            two_levels.close()
+            two_levels = None
         name = os.path.splitext(os.path.basename(name))[0]
         for batch in a.batches or BATCHES.get(name, [1, 8]):
             more, all_agree = compare(name, network, batch, ours, two_levels, a)
@@ -171,6 +188,6 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (Error, OSError) as error:
-        print(f"run.py: {error}", file=sys.stderr)
+    except Exception as error:  # 1 means that a contender disagrees, and nothing else
+        print(f"run.py: {one_line(error)}" + f"; {NEEDS}" * isinstance(error, ImportError), file=sys.stderr)
         sys.exit(2)
