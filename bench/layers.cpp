@@ -121,9 +121,8 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
                 .rows) {
   const Geometry& g = plan_->geometry;
   const int blocks = std::max(layout_.blocks, ceil_div(plan_->native->patch_embed.ic, table.lanes));
-  panel_ = Buffer<float>(static_cast<std::size_t>(blocks) *
-                         spread_stride(static_cast<std::size_t>(rows_ * g.w * table.lanes)));
-  scratch_ = Buffer<float>(panel_.size() / 2);
+  panel_ = Buffer<float>(static_cast<std::size_t>(blocks * panel_stride(table, rows_ * g.w)));
+  scratch_ = Buffer<float>(strassen_floats(table, g.dim, rows_ * g.w));
   src_ = Buffer<float>(layout_.image_stride);
   dst_ = Buffer<float>(layout_.image_stride);
   means_ = Buffer<float>(static_cast<std::size_t>(layout_.blocks * table.lanes));
@@ -148,41 +147,14 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
 int Layers::rows_at(int first_row) const { return std::min(rows_, plan_->geometry.h - first_row); }
 
 PointwiseParams Layers::product(const PackedPointwise& w, int first_row, int rows) {
-  PointwiseParams p{};
+  PointwiseParams p = pointwise_params(w);
   p.panel = panel_.data();
   p.pixels = rows * plan_->geometry.w;
-  p.panel_block_stride =
-      static_cast<std::ptrdiff_t>(spread_stride(static_cast<std::size_t>(p.pixels * table_.lanes)));
-  p.ic = w.ic;
-  p.oc_blk = w.oc_blk;
-  p.weights = w.weights.data();
-  p.bias = w.bias.data();
-  p.scale = w.scale.data();
-  p.shift = w.shift.data();
+  p.panel_block_stride = panel_stride(table_, p.pixels);
   p.dst = dst_.data() + layout_.first_pixel();
   p.dst_offset = offset_.data() + first_row * plan_->geometry.w;
   p.dst_block_stride = static_cast<std::ptrdiff_t>(layout_.block_stride);
-  p.tile_begin = 0;
-  p.tile_end = w.tiles;
   return p;
-}
-
-void Layers::multiply(const PackedPointwise& w, const PointwiseParams& p) {
-  if (w.strassen > 0) {
-    const auto stride = [&](int pixels) {
-      return static_cast<std::ptrdiff_t>(
-          spread_stride(static_cast<std::size_t>(pixels * table_.lanes)));
-    };
-    const StrassenParams s{
-        p,
-        w.strassen,
-        w.unscale.data(),
-        {scratch_.data(), scratch_.data() + layout_.blocks / 2 * stride(p.pixels / 2)},
-        {stride(p.pixels / 2), stride(p.pixels / 4)}};
-    table_.strassen[w.activation](&s);
-  } else {
-    table_.pointwise[w.activation](&p);
-  }
 }
 
 void Layers::pointwise(const float* weights) {
@@ -190,38 +162,13 @@ void Layers::pointwise(const float* weights) {
   for (int y = 0; y < plan_->geometry.h; y += rows_) {
     PointwiseParams p = product(w, y, rows_at(y));
     p.weights = weights;
-    multiply(w, p);
+    multiply(table_, w, p, scratch_.data());
   }
 }
 
 DepthwiseParams Layers::convolution(int channel_block, int first_row, int rows) {
-  const PackedDepthwise& w = block().depthwise;
-  const Geometry& g = plan_->geometry;
-  const std::ptrdiff_t lane = static_cast<std::ptrdiff_t>(channel_block) * table_.lanes;
-  DepthwiseParams p{};
-  p.src = src_.data() + static_cast<std::size_t>(channel_block) * layout_.block_stride +
-          layout_.first_pixel();
-  p.h = g.h;
-  p.w = g.w;
-  p.kernel_size = w.kernel_size;
-  p.row_stride = static_cast<int>(layout_.row_stride);
-  p.y_begin = first_row;
-  p.y_end = first_row + rows;
-  p.weights = w.weights.data() + lane * w.kernel_size * w.kernel_size;
-  p.bias = w.bias.data() + lane;
-  p.src_scale = w.src_scale.data() + lane;
-  p.scale = w.scale.data() + lane;
-  p.dst = panel_.data() + static_cast<std::size_t>(channel_block) *
-                              spread_stride(static_cast<std::size_t>(rows * g.w * table_.lanes));
-  if (channel_block + 1 < layout_.blocks) {
-    const int pad = (w.kernel_size - 1) / 2;
-    const int first = std::max(0, p.y_begin - pad),
-              end = std::min(g.h, p.y_end + w.kernel_size - 1 - pad);
-    p.next = p.src + layout_.block_stride + static_cast<std::size_t>(first) * layout_.row_stride;
-    p.next_lines = static_cast<int>(static_cast<std::size_t>(end - first) * layout_.row_stride *
-                                    sizeof(float) / 64);
-  }
-  return p;
+  return depthwise_params(table_, layout_, block().depthwise, src_.data() + layout_.first_pixel(),
+                          channel_block, first_row, first_row + rows, panel_.data());
 }
 
 void Layers::depthwise() {
@@ -244,8 +191,7 @@ void Layers::patches(bool u8, int first_row, int rows) {
   p.first = first_row * g.w;
   p.count = rows * g.w;
   p.panel = panel_.data();
-  p.panel_block_stride =
-      static_cast<std::ptrdiff_t>(spread_stride(static_cast<std::size_t>(p.count * table_.lanes)));
+  p.panel_block_stride = panel_stride(table_, p.count);
   (u8 ? table_.patches_u8 : table_.patches_f32)(&p);
 }
 
@@ -269,20 +215,13 @@ void Layers::head() {
     table_.mean(&p);
   }
   const std::int32_t first = 0;
-  const PointwiseParams p{means_.data(),
-                          lanes,
-                          1,
-                          w.ic,
-                          w.oc_blk,
-                          w.weights.data(),
-                          w.bias.data(),
-                          w.scale.data(),
-                          w.shift.data(),
-                          logits_.data(),
-                          &first,
-                          lanes,
-                          0,
-                          w.tiles};
+  PointwiseParams p = pointwise_params(w);
+  p.panel = means_.data();
+  p.panel_block_stride = lanes;
+  p.pixels = 1;
+  p.dst = logits_.data();
+  p.dst_offset = &first;
+  p.dst_block_stride = lanes;
   table_.pointwise[w.activation](&p);
 }
 
@@ -291,7 +230,7 @@ std::string Layers::check_pointwise() {
   constexpr int kPixels = 5;
   const Node& node = graph_.nodes[1].body[1];
   const PointwiseParams p = product(block().pointwise, 0, rows_);
-  multiply(block().pointwise, p);
+  multiply(table_, block().pointwise, p, scratch_.data());
   reference::Tensor src(1, node.ic, 1, kPixels);
   for (int c = 0; c < node.ic; ++c) {
     const float scale = block().depthwise.src_scale[static_cast<std::size_t>(c)];

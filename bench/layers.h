@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bench/shapes.h"
+#include "engine/calls.h"
 #include "engine/layout.h"
 #include "engine/plan.h"
 #include "kernels/onednn.h"
@@ -48,7 +49,6 @@ class Layers {
 
  private:
   const NativeBlock& block() const { return plan_->native->blocks[0]; }
-  void multiply(const PackedPointwise& w, const PointwiseParams& p);
   PointwiseParams product(const PackedPointwise& w, int first_row, int rows);
   DepthwiseParams convolution(int channel_block, int first_row, int rows);
   void patches(bool u8, int first_row, int rows);

@@ -26,7 +26,8 @@ struct ModelOptions {
   std::string precision = "fp32";
 };
 
-// --model, --isa, --onednn, --strassen, --low-memory, --precision, --activation, --image-size, --mean,
+// --model, --isa, --onednn, --strassen, --low-memory, --precision, --activation, --image-size,
+// --mean,
 // --bn-eps
 void add_model_options(CLI::App& command, ModelOptions& options);
 void add_threads_option(CLI::App& command, ModelOptions& options);

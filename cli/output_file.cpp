@@ -30,6 +30,18 @@ int standard_stream(const struct stat& st) {
 
 }  // namespace
 
+int write_all(int fd, const void* data, std::size_t size) {
+  const char* at = static_cast<const char*>(data);
+  while (size != 0) {
+    const ssize_t n = ::write(fd, at, size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno;
+    at += n;
+    size -= static_cast<std::size_t>(n);
+  }
+  return 0;
+}
+
 OutputFile::OutputFile(const std::string& path) : path_(path), target_(path) {
   struct stat st {};
   const bool exists = ::stat(path.c_str(), &st) == 0;
@@ -71,14 +83,7 @@ OutputFile::~OutputFile() {
 }
 
 void OutputFile::write(const void* data, std::size_t size) {
-  const char* at = static_cast<const char*>(data);
-  while (size != 0) {
-    const ssize_t n = ::write(fd_, at, size);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail(errno);
-    at += n;
-    size -= static_cast<std::size_t>(n);
-  }
+  if (const int error = write_all(fd_, data, size); error != 0) fail(error);
 }
 
 void OutputFile::commit() {

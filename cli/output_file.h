@@ -6,6 +6,9 @@
 
 namespace convmixer::cli {
 
+// Writes all of it, however many calls that takes; 0, or the system's reason.
+int write_all(int fd, const void* data, std::size_t size);
+
 // A file that appears whole or not at all: written beside its place under another name, then
 // renamed. A link is followed. Where the path names something that is no regular file (/dev/null, a
 // pipe) or a standard stream (/dev/stdout), that is written directly. Everything that fails throws

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "cli/handles.h"
+#include "cli/output_file.h"
 
 namespace convmixer::cli {
 namespace {
@@ -141,14 +142,7 @@ RandomWeights::~RandomWeights() { ::close(fd_); }
 std::string RandomWeights::path() const { return fmt::format("/proc/self/fd/{}", fd_); }
 
 void RandomWeights::write(const void* data, std::size_t size) {
-  const char* at = static_cast<const char*>(data);
-  while (size != 0) {
-    const ssize_t n = ::write(fd_, at, size);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail(errno);
-    at += n;
-    size -= static_cast<std::size_t>(n);
-  }
+  if (const int error = write_all(fd_, data, size); error != 0) fail(error);
 }
 
 // Reached from the constructor only, whose object has no destructor to run.

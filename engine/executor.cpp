@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/calls.h"
 #include "engine/layout.h"
 #include "engine/openmp.h"
 #include "engine/peak.h"
@@ -40,8 +41,10 @@ Split choose_split(const Geometry& g, int n, int threads, int oc_tiles, int give
   const double dim = g.dim, taps = static_cast<double>(g.kernel_size) * g.kernel_size;
   Split best{};
   double best_cost = 0;
-  for (int rows = 1; rows == 1 || (rows <= g.h && rows * g.w <= kMostPixels); ++rows) {
-    if (given_rows != 0) rows = given_rows;
+  const bool given = given_rows != 0;
+  const int first = given ? given_rows : 1;
+  for (int rows = first; rows == first || (!given && rows <= g.h && rows * g.w <= kMostPixels);
+       ++rows) {
     const int strips = ceil_div(g.h, rows);
     const int parts = std::clamp(threads / std::max(1, n * strips), 1, oc_tiles);
     const double tasks = static_cast<double>(n) * strips * parts;
@@ -53,7 +56,6 @@ Split choose_split(const Geometry& g, int n, int threads, int oc_tiles, int give
       best = {rows, strips, parts};
       best_cost = cost;
     }
-    if (given_rows != 0) break;
   }
   return best;
 }
@@ -110,11 +112,9 @@ struct Session::Impl {
     const auto pixels = static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w);
     const auto widest = static_cast<std::size_t>(
         std::max(layout.blocks, ceil_div(native.patch_embed.ic, native.table->lanes)));
-    panel_floats = widest * static_cast<std::size_t>(panel_stride(most_rows * g.w));
+    panel_floats = widest * static_cast<std::size_t>(panel_stride(*native.table, most_rows * g.w));
     if (native.strip_rows != 0) {
-      scratch_floats =
-          static_cast<std::size_t>(inner_scratch(most_rows * g.w) +
-                                   ceil_div(layout.blocks, 4) * panel_stride(most_rows * g.w / 4));
+      scratch_floats = strassen_floats(*native.table, g.dim, most_rows * g.w);
     }
     for (Buffer<float>& b : planes) b = Buffer<float>(images * layout.image_stride);
     panels = Buffer<float>(panel_floats * static_cast<std::size_t>(threads));
@@ -155,48 +155,23 @@ struct Session::Impl {
   void pointwise(const PackedPointwise& w, const float* panel, std::ptrdiff_t stride, int pixels,
                  float* dst, const std::int32_t* offset, std::size_t dst_stride, int tile_begin,
                  int tile_end, float* sums = nullptr) const {
-    PointwiseParams p{};
+    PointwiseParams p = pointwise_params(w);
     p.panel = panel;
     p.panel_block_stride = stride;
     p.pixels = pixels;
-    p.ic = w.ic;
-    p.oc_blk = w.oc_blk;
-    p.weights = w.weights.data();
-    p.bias = w.bias.data();
-    p.scale = w.scale.data();
-    p.shift = w.shift.data();
     p.dst = dst;
     p.dst_offset = offset;
     p.dst_block_stride = static_cast<std::ptrdiff_t>(dst_stride);
     p.tile_begin = tile_begin;
     p.tile_end = tile_end;
-    const KernelTable& table = *plan->native->table;
-    if (w.strassen > 0) {
-      const StrassenParams s{p,
-                             w.strassen,
-                             w.unscale.data(),
-                             {sums, sums + inner_scratch(pixels)},
-                             {panel_stride(pixels / 2), panel_stride(pixels / 4)}};
-      table.strassen[w.activation](&s);
-    } else {
-      table.pointwise[w.activation](&p);
-    }
-  }
-
-  // Where the sums of Strassen's second level stand behind those of the first.
-  std::ptrdiff_t inner_scratch(int pixels) const {
-    return ceil_div(plan->geometry.dim, plan->native->table->lanes) / 2 * panel_stride(pixels / 2);
-  }
-
-  std::ptrdiff_t panel_stride(int pixels) const {
-    return static_cast<std::ptrdiff_t>(
-        spread_stride(static_cast<std::size_t>(pixels * plan->native->table->lanes)));
+    multiply(*plan->native->table, w, p, sums);
   }
 
   template <typename T>
   void patch_embed(const PlaneLayout& layout, const Task& t, const T* src, float* panel,
                    float* dst) const {
     constexpr bool kRaw = sizeof(T) == 1;
+    const KernelTable& table = *plan->native->table;
     const Geometry& g = plan->geometry;
     const PackedPointwise& w = kRaw ? plan->native->patch_embed_raw : plan->native->patch_embed;
     const auto image_size =
@@ -210,9 +185,9 @@ struct Session::Impl {
                         first,
                         pixels,
                         panel,
-                        panel_stride(pixels)};
-    (kRaw ? plan->native->table->patches_u8 : plan->native->table->patches_f32)(&p);
-    pointwise(w, panel, panel_stride(pixels), pixels,
+                        panel_stride(table, pixels)};
+    (kRaw ? table.patches_u8 : table.patches_f32)(&p);
+    pointwise(w, panel, panel_stride(table, pixels), pixels,
               dst + static_cast<std::size_t>(t.image) * layout.image_stride + layout.first_pixel(),
               plane_offset.data() + first, layout.block_stride, t.tile_begin, t.tile_end);
   }
@@ -228,36 +203,12 @@ struct Session::Impl {
     if (t.tile_begin == t.tile_end) return;  // more parts than a Strassen product has tiles
     const auto image =
         static_cast<std::size_t>(t.image) * layout.image_stride + layout.first_pixel();
-    const std::ptrdiff_t stride = panel_stride(pixels);
-    const int k = b.depthwise.kernel_size, pad = (k - 1) / 2;
-    // What the next channel block's rows hold.
-    const int read_rows = std::min(g.h, t.y_end + k - 1 - pad) - std::max(0, t.y_begin - pad);
-    const auto read_lines = static_cast<int>(static_cast<std::size_t>(read_rows) *
-                                             layout.row_stride * sizeof(float) / 64);
     for (int c = 0; c < layout.blocks; ++c) {
-      const std::ptrdiff_t lane = static_cast<std::ptrdiff_t>(c) * table.lanes;
-      const float* const plane = src + image + static_cast<std::size_t>(c) * layout.block_stride;
-      DepthwiseParams p{};
-      p.src = plane;
-      p.h = g.h;
-      p.w = g.w;
-      p.kernel_size = k;
-      p.row_stride = static_cast<int>(layout.row_stride);
-      p.y_begin = t.y_begin;
-      p.y_end = t.y_end;
-      p.weights = b.depthwise.weights.data() + lane * k * k;
-      p.bias = b.depthwise.bias.data() + lane;
-      p.src_scale = b.depthwise.src_scale.data() + lane;
-      p.scale = b.depthwise.scale.data() + lane;
-      p.dst = panel + c * stride;
-      if (c + 1 < layout.blocks) {
-        p.next = plane + layout.block_stride +
-                 static_cast<std::size_t>(std::max(0, t.y_begin - pad)) * layout.row_stride;
-        p.next_lines = read_lines;
-      }
+      const DepthwiseParams p =
+          depthwise_params(table, layout, b.depthwise, src + image, c, t.y_begin, t.y_end, panel);
       table.depthwise[b.depthwise.activation](&p);
     }
-    pointwise(b.pointwise, panel, stride, pixels, dst + image,
+    pointwise(b.pointwise, panel, panel_stride(table, pixels), pixels, dst + image,
               plane_offset.data() + t.y_begin * g.w, layout.block_stride, t.tile_begin, t.tile_end,
               sums);
   }

@@ -9,19 +9,23 @@
 namespace convmixer {
 namespace {
 
+// `count` floats, the n given values first; an empty list stands for `otherwise` in the first n.
+Buffer<float> padded(const std::vector<double>& values, double otherwise, int n, int count) {
+  Buffer<float> out(static_cast<std::size_t>(count));
+  for (int i = 0; i < n; ++i) {
+    out[i] = static_cast<float>(values.empty() ? otherwise : values[static_cast<std::size_t>(i)]);
+  }
+  return out;
+}
+
 // `source(o)` is the row of output channel o, `column(i)` the place in it of input channel i.
 template <typename Column>
 PackedPointwise pack_product(const Node& node, const Affine& affine, const KernelTable& table,
                              int ic, Column column) {
-  PackedPointwise packed;
+  PackedPointwise packed = pack_epilogue(node, affine, table, ic);
   const int tile = table.oc_tile;
-  packed.ic = ic;
-  packed.oc_blk = ceil_div(node.oc, table.lanes);
-  packed.tiles = ceil_div(node.oc, tile);
-  packed.activation = kernel_activation(node.activation);
-  const int oc_padded = packed.tiles * tile;
   const std::size_t rows = static_cast<std::size_t>(ceil_div(ic, table.lanes)) * table.lanes;
-  packed.weights = Buffer<float>(rows * static_cast<std::size_t>(oc_padded));
+  packed.weights = Buffer<float>(rows * static_cast<std::size_t>(packed.tiles * tile));
   for (int t = 0; t < packed.tiles; ++t) {
     float* const dst = packed.weights.data() + static_cast<std::size_t>(t) * tile * rows;
     const int n = std::min(tile, node.oc - t * tile);
@@ -34,9 +38,6 @@ PackedPointwise pack_product(const Node& node, const Affine& affine, const Kerne
     }
   }
   node.weights.let_go();
-  packed.bias = padded(node.bias, 0.0, node.oc, oc_padded);
-  packed.scale = padded(affine.scale, 1.0, node.oc, oc_padded);
-  packed.shift = padded(affine.shift, 0.0, node.oc, oc_padded);
   return packed;
 }
 
@@ -45,14 +46,6 @@ bool non_finite(const std::vector<double>& values) {
 }
 
 }  // namespace
-
-Buffer<float> padded(const std::vector<double>& values, double otherwise, int n, int count) {
-  Buffer<float> out(static_cast<std::size_t>(count));
-  for (int i = 0; i < n; ++i) {
-    out[i] = static_cast<float>(values.empty() ? otherwise : values[static_cast<std::size_t>(i)]);
-  }
-  return out;
-}
 
 KernelActivation kernel_activation(Activation activation) {
   switch (activation) {
@@ -72,6 +65,20 @@ std::size_t PackedPointwise::bytes() const {
 
 std::size_t PackedDepthwise::bytes() const {
   return weights.bytes() + bias.bytes() + src_scale.bytes() + scale.bytes();
+}
+
+PackedPointwise pack_epilogue(const Node& node, const Affine& affine, const KernelTable& table,
+                              int ic) {
+  PackedPointwise packed;
+  packed.ic = ic;
+  packed.oc_blk = ceil_div(node.oc, table.lanes);
+  packed.tiles = ceil_div(node.oc, table.oc_tile);
+  packed.activation = kernel_activation(node.activation);
+  const int oc_padded = packed.tiles * table.oc_tile;
+  packed.bias = padded(node.bias, 0.0, node.oc, oc_padded);
+  packed.scale = padded(affine.scale, 1.0, node.oc, oc_padded);
+  packed.shift = padded(affine.shift, 0.0, node.oc, oc_padded);
+  return packed;
 }
 
 PackedPointwise pack_pointwise(const Node& node, const KernelTable& table) {

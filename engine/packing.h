@@ -48,8 +48,9 @@ PackedPointwise pack_patch_embed(const Node& node, const KernelTable& table, Pat
 PackedDepthwise pack_depthwise(const Node& node, const KernelTable& table,
                                const std::vector<float>& dst_scale);
 
-// `count` floats, the n given values first; an empty list stands for `otherwise` in the first n.
-Buffer<float> padded(const std::vector<double>& values, double otherwise, int n, int count);
+// All but the weights, whose number of input channels is `ic`; `tiles` of all output channels.
+PackedPointwise pack_epilogue(const Node& node, const Affine& affine, const KernelTable& table,
+                              int ic);
 
 // Whether any weight, bias or BatchNorm value of a fused node is NaN or infinite.
 bool has_non_finite(const Node& node);

@@ -32,6 +32,12 @@ float reciprocal_power(double size) {
   return std::ldexp(1.0f, std::clamp(exponent, -kMostExponent, kMostExponent));
 }
 
+std::vector<float> reciprocals(const std::vector<float>& powers) {
+  std::vector<float> result;
+  for (const float power : powers) result.push_back(1 / power);
+  return result;
+}
+
 double value(const std::vector<double>& values, std::size_t i, double otherwise) {
   return values.empty() ? otherwise : values[i];
 }
@@ -47,7 +53,7 @@ double mean_square(const Node& node, std::size_t c) {
 struct Norms {
   double one, two;
 };
-// Of row[i] / ic[i].
+// Of row[i] · reciprocal[i].
 Norms norms_of(const float* row, const std::vector<float>& reciprocal) {
   constexpr std::size_t kSums = 8;
   float one[kSums] = {}, two[kSums] = {};
@@ -114,8 +120,7 @@ void pack_products(const Matrix& a, std::size_t tile, float* dst) {
 Buffer<float> balanced(const Node& node, const Balance& balance) {
   const auto ic = static_cast<std::size_t>(node.ic);
   Buffer<float> a(node.weights.size);
-  std::vector<float> reciprocal(ic);
-  for (std::size_t i = 0; i < ic; ++i) reciprocal[i] = 1 / balance.ic[i];
+  const std::vector<float> reciprocal = reciprocals(balance.ic);
   for (std::size_t o = 0; o < balance.oc.size(); ++o) {
     for (std::size_t i = 0; i < ic; ++i) {
       a[o * ic + i] = node.weights.data[o * ic + i] * (balance.oc[o] * reciprocal[i]);
@@ -143,13 +148,12 @@ Balance balance(const Node& before, const Node& depthwise, const Node& pointwise
   Balance b;
   b.ic.resize(ic);
   b.oc.resize(oc);
-  std::vector<float> reciprocal(ic);
   for (std::size_t i = 0; i < ic; ++i) {
     const double square = mean_square(before, i) + mean_square(depthwise, i);
     if (!std::isfinite(square)) b.spread = kNotFinite;
     b.ic[i] = reciprocal_power(std::sqrt(square));
-    reciprocal[i] = 1 / b.ic[i];
   }
+  const std::vector<float> reciprocal = reciprocals(b.ic);
   for (std::size_t o = 0; o < oc; ++o) {
     const Norms norms = norms_of(pointwise.weights.data + o * ic, reciprocal);
     b.oc[o] = reciprocal_power(norms.two);
@@ -198,14 +202,14 @@ std::string refuse_strassen(const Balance& balance) {
 
 PackedPointwise pack_strassen(const Node& node, const Balance& balance, const KernelTable& table,
                               int levels) {
-  PackedPointwise packed;
+  PackedPointwise packed = pack_epilogue(node, node.affine, table, node.ic);
+  packed.strassen = levels;
+  packed.tiles /= 1 << levels;
+  const std::vector<float> unscale = reciprocals(balance.oc);
+  packed.unscale = Buffer<float>(unscale.size());
+  std::copy(unscale.begin(), unscale.end(), packed.unscale.data());
   const auto dim = static_cast<std::size_t>(node.oc),
              tile = static_cast<std::size_t>(table.oc_tile);
-  packed.strassen = levels;
-  packed.ic = node.ic;
-  packed.oc_blk = node.oc / table.lanes;
-  packed.tiles = node.oc / (1 << levels) / table.oc_tile;
-  packed.activation = kernel_activation(node.activation);
   const Buffer<float> scaled = balanced(node, balance);
   const Matrix a{scaled.data(), dim, dim};
   const std::size_t half = dim / 2, quarter = half * half;
@@ -227,11 +231,6 @@ PackedPointwise pack_strassen(const Node& node, const Balance& balance, const Ke
                     packed.weights.data() + m * 7 * quarter / 4);
     }
   }
-  packed.bias = padded(node.bias, 0.0, node.oc, node.oc);
-  packed.scale = padded(node.affine.scale, 1.0, node.oc, node.oc);
-  packed.shift = padded(node.affine.shift, 0.0, node.oc, node.oc);
-  packed.unscale = Buffer<float>(balance.oc.size());
-  for (std::size_t o = 0; o < balance.oc.size(); ++o) packed.unscale[o] = 1 / balance.oc[o];
   return packed;
 }
 

@@ -14,6 +14,7 @@
 #include "support/signals.h"
 
 namespace convmixer {
+
 struct Workers::Crew {
   explicit Crew(int count) {
     threads.reserve(static_cast<std::size_t>(count - 1));

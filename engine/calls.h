@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// From packed weights and layouts to the parameters of a kernel's call: for the executor, and for
+// benchmarks, which must call the kernels as it does.
+#pragma once
+
+#include <cstddef>
+
+#include "engine/layout.h"
+#include "engine/packing.h"
+#include "kernels/kernels.h"
+
+namespace convmixer {
+
+// Floats from block to block of a panel of so many pixels.
+std::ptrdiff_t panel_stride(const KernelTable& table, int pixels);
+
+// Rows y_begin … y_end − 1 of channel block c, straight into the panel; `image` is pixel (0, 0) of
+// the first channel block. Fetches what the next block reads.
+DepthwiseParams depthwise_params(const KernelTable& table, const PlaneLayout& layout,
+                                 const PackedDepthwise& w, const float* image, int c, int y_begin,
+                                 int y_end, float* panel);
+
+// What the weights tell, and the range of all tiles; panel and dst are left to the caller.
+PointwiseParams pointwise_params(const PackedPointwise& w);
+
+// Runs the product, by Strassen's algorithm where `w` is packed for it. `scratch` holds
+// strassen_floats for the panel's pixels, and is not used otherwise.
+void multiply(const KernelTable& table, const PackedPointwise& w, const PointwiseParams& p,
+              float* scratch);
+std::size_t strassen_floats(const KernelTable& table, int channels, int pixels);
+
+}  // namespace convmixer
