@@ -116,7 +116,7 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
     : table_(table),
       graph_(folded(preset)),
       plan_(make_plan(random_graph(preset), kMean, kStd, only(table, strassen))),
-      layout_(plan_->geometry, table.lanes),
+      layout_(plan_->geometry, table),
       rows_(choose_split(plan_->geometry, 1, 1, block().pointwise.tiles, plan_->native->strip_rows)
                 .rows) {
   const Geometry& g = plan_->geometry;

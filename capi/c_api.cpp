@@ -22,6 +22,7 @@
 #include "engine/system.h"
 #include "models/checkpoint.h"
 #include "models/convmixer.h"
+#include "models/quantization.h"
 #include "support/error.h"
 
 namespace convmixer {
@@ -156,6 +157,9 @@ PlanOptions plan_options_of(const convmixer_model_options& options) {
   plan.strassen = value_of("strassen", number_of(options.strassen),
                            {Strassen::kAuto, Strassen::kOn, Strassen::kOff, Strassen::kTwo});
   plan.low_memory = options.low_memory != 0;
+  plan.precision = value_of("precision", number_of(options.precision),
+                            {PrecisionOption::kFp32, PrecisionOption::kFp32, PrecisionOption::kBf16,
+                             PrecisionOption::kInt8, PrecisionOption::kAuto});
   return plan;
 }
 
@@ -166,14 +170,15 @@ std::shared_ptr<const ModelData> open_model(const convmixer_model_options* given
                                             const Open& open) {
   const convmixer_model_options options = read_options(given);
   const ConfigOverrides overrides = overrides_of(options);
-  const PlanOptions plan_options = plan_options_of(options);
+  PlanOptions plan_options = plan_options_of(options);
   const Checkpoint checkpoint = open();
   auto model = std::make_shared<ModelData>();
   model->config = read_config(checkpoint, overrides);
+  plan_options.quantization = read_quantization(checkpoint, model->config);
   const Graph graph = build_graph(checkpoint, model->config);
   model->num_parameters = count_parameters(graph.nodes);
   model->plan = make_plan(graph, model->config.mean, model->config.std, plan_options);
-  model->isa = static_name(model->plan->implementation(), {"portable", "avx2", "avx512", "onednn"});
+  model->isa = model->plan->native ? model->plan->native->table->name : "onednn";
   model->interpolation = static_name(model->config.interpolation, {"bicubic", "bilinear"});
   return model;
 }
@@ -198,6 +203,9 @@ convmixer_model_info info_of(const ModelData& model) {
   info.num_macs = model.plan->num_macs;
   info.weight_bytes = model.plan->weight_bytes;
   info.strassen_levels = model.plan->strassen_levels();
+  constexpr convmixer_precision kPrecisions[kPrecisionCount] = {
+      CONVMIXER_PRECISION_FP32, CONVMIXER_PRECISION_BF16, CONVMIXER_PRECISION_INT8};
+  info.precision = kPrecisions[model.plan->precision()];
   info.isa = model.isa;
   info.interpolation = model.interpolation;
   info.num_labels = static_cast<std::int32_t>(config.labels.size());

@@ -34,7 +34,7 @@ struct Fields<convmixer_model_options> {
       offsetof(T, isa),          offsetof(T, onednn),      offsetof(T, activation),
       offsetof(T, image_height), offsetof(T, image_width), offsetof(T, mean),
       offsetof(T, std),          offsetof(T, crop_pct),    offsetof(T, bn_eps),
-      offsetof(T, strassen),     offsetof(T, low_memory)};
+      offsetof(T, strassen),     offsetof(T, low_memory),  offsetof(T, precision)};
 };
 
 template <>
@@ -60,7 +60,8 @@ struct Fields<convmixer_model_info> {
                                            offsetof(T, isa),
                                            offsetof(T, interpolation),
                                            offsetof(T, num_labels),
-                                           offsetof(T, strassen_levels)};
+                                           offsetof(T, strassen_levels),
+                                           offsetof(T, precision)};
 };
 
 template <>

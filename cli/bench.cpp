@@ -161,7 +161,7 @@ std::string json_of(const Report& r) {
   json["batch"] = r.batch;
   json["chunk"] = r.session.chunk_size;
   json["threads"] = r.session.threads;
-  json["precision"] = "fp32";
+  json["precision"] = precision_name(r.info.precision);
   json["isa"] = r.info.isa;
   json["strassen_levels"] = r.info.strassen_levels;
   json["image_size"] = {r.info.image_height, r.info.image_width};
@@ -189,7 +189,8 @@ std::string text_of(const Report& r) {
   line("model", r.model + (find_preset(r.model) != nullptr ? ", random weights" : ""));
   constexpr const char* kProducts[] = {"plain products", "Strassen products",
                                        "Strassen products, two levels"};
-  line("variant", fmt::format("{}, fp32, {}", r.info.isa, kProducts[r.info.strassen_levels]));
+  line("variant", fmt::format("{}, {}, {}", r.info.isa, precision_name(r.info.precision),
+                              kProducts[r.info.strassen_levels]));
   line("image size", fmt::format("{}×{}", r.info.image_height, r.info.image_width));
   line("threads", fmt::format("{}", r.session.threads));
   line("batch", fmt::format("{} ({} at once)", r.batch, std::min(r.batch, r.session.chunk_size)));

@@ -101,8 +101,11 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
       ->capture_default_str();
   command.add_flag("--low-memory", o.low_memory,
                    "Leave out what takes more memory for speed (Strassen's weights)");
-  command.add_option("--precision", o.precision, "Arithmetic: fp32")
-      ->check(CLI::IsMember({"fp32"}))
+  command
+      .add_option("--precision", o.precision,
+                  "Arithmetic of the blocks: fp32, bf16, int8 (of a model with scales, see "
+                  "'convmixer calibrate'), or auto (bf16 where the CPU has it, else fp32)")
+      ->check(CLI::IsMember({"fp32", "bf16", "int8", "auto"}))
       ->type_name("NAME")
       ->capture_default_str();
   command.add_option("--activation", o.activation, "gelu or relu (default: the file's)")
@@ -176,6 +179,12 @@ std::string find_model(const std::string& option) {
                   bundled.string()));
 }
 
+const char* precision_name(convmixer_precision precision) {
+  return precision == CONVMIXER_PRECISION_BF16   ? "bf16"
+         : precision == CONVMIXER_PRECISION_INT8 ? "int8"
+                                                 : "fp32";
+}
+
 Model open_model(const ModelOptions& o) {
   convmixer_model_options options = CONVMIXER_MODEL_OPTIONS_INIT;
   if (!o.isa.empty()) options.isa = o.isa.c_str();
@@ -187,6 +196,10 @@ Model open_model(const ModelOptions& o) {
                      : o.strassen == "two" ? CONVMIXER_STRASSEN_TWO
                                            : CONVMIXER_STRASSEN_AUTO;
   options.low_memory = o.low_memory ? 1 : 0;
+  options.precision = o.precision == "bf16"   ? CONVMIXER_PRECISION_BF16
+                      : o.precision == "int8" ? CONVMIXER_PRECISION_INT8
+                      : o.precision == "auto" ? CONVMIXER_PRECISION_AUTO
+                                              : CONVMIXER_PRECISION_FP32;
   options.activation = o.activation == "gelu"   ? CONVMIXER_ACTIVATION_GELU
                        : o.activation == "relu" ? CONVMIXER_ACTIVATION_RELU
                                                 : CONVMIXER_ACTIVATION_DEFAULT;

@@ -27,8 +27,7 @@ struct ModelOptions {
 };
 
 // --model, --isa, --onednn, --strassen, --low-memory, --precision, --activation, --image-size,
-// --mean,
-// --bn-eps
+// --mean, --std, --bn-eps
 void add_model_options(CLI::App& command, ModelOptions& options);
 void add_threads_option(CLI::App& command, ModelOptions& options);
 void add_session_options(CLI::App& command, ModelOptions& options);  // --threads, --batch
@@ -51,6 +50,8 @@ CLI::Validator in_range(const std::string& expected, T least, T most) {
 
 Model open_model(const ModelOptions& options);
 Session make_session(const Model& model, const ModelOptions& options);
+
+const char* precision_name(convmixer_precision precision);  // "fp32", "bf16", "int8"
 
 // Where the model is: --model, else CONVMIXER_MODEL, else ../share/convmixer beside the
 // executable's folder, which is right in the build tree and after installing. Throws Failure,

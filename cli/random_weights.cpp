@@ -60,6 +60,11 @@ class TensorList {
       batchnorm(block + "3.", dim);
     }
     convolution("head.", {kClasses, dim}, 1);
+    scales("stem", dim);
+    for (int i = 0; i < p.depth; ++i) {
+      scales("blocks." + std::to_string(i) + ".depthwise", dim);
+      scales("blocks." + std::to_string(i) + ".pointwise", dim);
+    }
   }
 
   std::vector<Tensor> tensors;
@@ -77,6 +82,12 @@ class TensorList {
     tensors.push_back({key + "bias", {dim}, 0, 0.1f});
     tensors.push_back({key + "running_mean", {dim}, act_mean_, 0});
     tensors.push_back({key + "running_var", {dim}, act_variance_, 0});
+  }
+
+  // Of int8: real values of about 1 lie within ±4.
+  void scales(const std::string& layer, int dim) {
+    tensors.push_back({"quant." + layer + ".scale", {dim}, 1.0f / 32, 0});
+    tensors.push_back({"quant." + layer + ".zero_point", {dim}, 128, 0});
   }
 
   float act_mean_, act_variance_;

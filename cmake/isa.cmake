@@ -5,9 +5,20 @@ set(CONVMIXER_FLAGS_portable "")
 set(CONVMIXER_FLAGS_avx2 -mavx2 -mfma -mf16c)
 set(CONVMIXER_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c
                            -mprefer-vector-width=512)
+set(CONVMIXER_FLAGS_portable_bf16 "")
+set(CONVMIXER_FLAGS_portable_int8 "")
+set(CONVMIXER_FLAGS_avx2_int8 ${CONVMIXER_FLAGS_avx2})
+set(CONVMIXER_FLAGS_avxvnni ${CONVMIXER_FLAGS_avx2} -mavxvnni)
+set(CONVMIXER_FLAGS_avx512_bf16 ${CONVMIXER_FLAGS_avx512} -mavx512bf16)
+set(CONVMIXER_FLAGS_avx512_vnni ${CONVMIXER_FLAGS_avx512} -mavx512vnni)
 
-# Adds kernels/isa_NAME.cpp to `target` and tells its registry that it is there.
-function(convmixer_add_isa target name)
+# The objects of an instruction set in CONVMIXER_ISAS, one a precision and set of features.
+set(CONVMIXER_OBJECTS_portable portable portable_bf16 portable_int8)
+set(CONVMIXER_OBJECTS_avx2 avx2 avxvnni avx2_int8)
+set(CONVMIXER_OBJECTS_avx512 avx512 avx512_bf16 avx512_vnni)
+
+# Adds kernels/isa_NAME.cpp to `target`.
+function(convmixer_add_isa_object target name)
   add_library(convmixer_isa_${name} OBJECT isa_${name}.cpp)
   set_target_properties(convmixer_isa_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON
                         INTERPROCEDURAL_OPTIMIZATION OFF)
@@ -17,6 +28,13 @@ function(convmixer_add_isa target name)
     # Register tiles are written out; speed must not depend on the build type.
     $<$<NOT:$<CONFIG:Debug>>:-O3>)
   target_sources(${target} PRIVATE $<TARGET_OBJECTS:convmixer_isa_${name}>)
-  string(TOUPPER ${name} upper)
+endfunction()
+
+# Adds the objects of an instruction set and tells the registry that they are there.
+function(convmixer_add_isa target isa)
+  foreach(name ${CONVMIXER_OBJECTS_${isa}})
+    convmixer_add_isa_object(${target} ${name})
+  endforeach()
+  string(TOUPPER ${isa} upper)
   target_compile_definitions(${target} PRIVATE CONVMIXER_HAS_${upper})
 endfunction()

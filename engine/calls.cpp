@@ -14,13 +14,18 @@ std::ptrdiff_t second_level(const KernelTable& table, int channels, int pixels) 
 }  // namespace
 
 std::ptrdiff_t panel_stride(const KernelTable& table, int pixels) {
-  return static_cast<std::ptrdiff_t>(spread_stride(static_cast<std::size_t>(pixels * table.lanes)));
+  return panel_stride(table.lanes, table.per_word, pixels);
+}
+
+std::ptrdiff_t patch_panel_stride(const KernelTable& table, int pixels) {
+  return panel_stride(table.lanes, patch_per_word(table), pixels);
 }
 
 DepthwiseParams depthwise_params(const KernelTable& table, const PlaneLayout& layout,
                                  const PackedDepthwise& w, const float* image, int c, int y_begin,
                                  int y_end, float* panel) {
   const int k = w.kernel_size, pad = (k - 1) / 2;
+  const auto taps = static_cast<std::ptrdiff_t>(depthwise_words(k, table.per_word));
   const std::ptrdiff_t lane = static_cast<std::ptrdiff_t>(c) * table.lanes;
   DepthwiseParams p{};
   p.src = image + static_cast<std::size_t>(c) * layout.block_stride;
@@ -30,10 +35,15 @@ DepthwiseParams depthwise_params(const KernelTable& table, const PlaneLayout& la
   p.row_stride = static_cast<int>(layout.row_stride);
   p.y_begin = y_begin;
   p.y_end = y_end;
-  p.weights = w.weights.data() + lane * k * k;
+  p.weights = w.weights.data() + lane * taps;
   p.bias = w.bias.data() + lane;
   p.src_scale = w.src_scale.data() + lane;
   p.scale = w.scale.data() + lane;
+  if (table.precision == kInt8) {
+    p.shift = w.shift.data() + lane;
+    p.unscale = w.unscale.data() + lane;
+    p.row_zero = w.row_zero.data() + lane * k;
+  }
   p.dst = panel + c * panel_stride(table, (y_end - y_begin) * layout.w);
   if (c + 1 < layout.blocks) {
     const int first = std::max(0, y_begin - pad), end = std::min(layout.h, y_end + k - 1 - pad);
@@ -52,6 +62,8 @@ PointwiseParams pointwise_params(const PackedPointwise& w) {
   p.bias = w.bias.data();
   p.scale = w.scale.data();
   p.shift = w.shift.data();
+  p.unscale = w.unscale.data();
+  p.border = w.border.data();
   p.tile_end = w.tiles;
   return p;
 }

@@ -11,8 +11,10 @@
 
 namespace convmixer {
 
-// Floats from block to block of a panel of so many pixels.
+// Words from block to block of a panel of so many pixels: of the blocks' products, and of the patch
+// embedding's.
 std::ptrdiff_t panel_stride(const KernelTable& table, int pixels);
+std::ptrdiff_t patch_panel_stride(const KernelTable& table, int pixels);
 
 // Rows y_begin … y_end − 1 of channel block c, straight into the panel; `image` is pixel (0, 0) of
 // the first channel block. Fetches what the next block reads.

@@ -26,7 +26,7 @@ constexpr int kMostPixels = 96;
 // in any case a task for each thread.
 int choose_chunk(const Plan& plan, int threads) {
   if (plan.onednn) return 1;
-  const PlaneLayout planes(plan.geometry, plan.native->table->lanes);
+  const PlaneLayout planes(plan.geometry, *plan.native->table);
   const std::size_t an_image = 2 * planes.image_stride * sizeof(float);
   const int strips = choose_split(plan.geometry, 1, 1, 1, plan.native->strip_rows).strips;
   const auto in_cache =
@@ -105,14 +105,15 @@ struct Session::Impl {
     const NativePlan& native = *plan->native;
     const Geometry& g = plan->geometry;
     const auto lanes = static_cast<std::size_t>(native.table->lanes);
-    const PlaneLayout layout(g, native.table->lanes);
+    const PlaneLayout layout(g, *native.table);
     const int most_rows =
         native.strip_rows != 0 ? native.strip_rows : std::max(1, std::min(g.h, kMostPixels / g.w));
     const auto images = static_cast<std::size_t>(chunk);
     const auto pixels = static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w);
-    const auto widest = static_cast<std::size_t>(
-        std::max(layout.blocks, ceil_div(native.patch_embed.ic, native.table->lanes)));
-    panel_floats = widest * static_cast<std::size_t>(panel_stride(*native.table, most_rows * g.w));
+    const int patch_blocks = ceil_div(native.patch_embed.ic, native.table->lanes);
+    panel_floats = static_cast<std::size_t>(
+        std::max(layout.blocks * panel_stride(*native.table, most_rows * g.w),
+                 patch_blocks * patch_panel_stride(*native.table, most_rows * g.w)));
     if (native.strip_rows != 0) {
       scratch_floats = strassen_floats(*native.table, g.dim, most_rows * g.w);
     }
@@ -152,19 +153,24 @@ struct Session::Impl {
     return t;
   }
 
-  void pointwise(const PackedPointwise& w, const float* panel, std::ptrdiff_t stride, int pixels,
-                 float* dst, const std::int32_t* offset, std::size_t dst_stride, int tile_begin,
-                 int tile_end, float* sums = nullptr) const {
+  // A task's pixels, from a panel into planes.
+  PointwiseParams product(const PackedPointwise& w, const PlaneLayout& layout, const Task& t,
+                          const float* panel, std::ptrdiff_t panel_block_stride,
+                          float* planes_of_chunk) const {
     PointwiseParams p = pointwise_params(w);
     p.panel = panel;
-    p.panel_block_stride = stride;
-    p.pixels = pixels;
-    p.dst = dst;
-    p.dst_offset = offset;
-    p.dst_block_stride = static_cast<std::ptrdiff_t>(dst_stride);
-    p.tile_begin = tile_begin;
-    p.tile_end = tile_end;
-    multiply(*plan->native->table, w, p, sums);
+    p.panel_block_stride = panel_block_stride;
+    p.pixels = t.pixels(layout.w);
+    p.dst = planes_of_chunk + static_cast<std::size_t>(t.image) * layout.image_stride +
+            layout.first_pixel();
+    p.dst_offset = plane_offset.data() + t.y_begin * layout.w;
+    p.dst_block_stride = static_cast<std::ptrdiff_t>(layout.block_stride);
+    p.tile_begin = t.tile_begin;
+    p.tile_end = t.tile_end;
+    p.row_pixels = layout.w;
+    p.gap = static_cast<int>(layout.gap);
+    p.gap_before = t.y_begin == 0;
+    return p;
   }
 
   template <typename T>
@@ -185,11 +191,10 @@ struct Session::Impl {
                         first,
                         pixels,
                         panel,
-                        panel_stride(table, pixels)};
+                        patch_panel_stride(table, pixels)};
     (kRaw ? table.patches_u8 : table.patches_f32)(&p);
-    pointwise(w, panel, panel_stride(table, pixels), pixels,
-              dst + static_cast<std::size_t>(t.image) * layout.image_stride + layout.first_pixel(),
-              plane_offset.data() + first, layout.block_stride, t.tile_begin, t.tile_end);
+    const PointwiseParams q = product(w, layout, t, panel, p.panel_block_stride, dst);
+    table.patch_embed[w.activation](&q);
   }
 
   // Depth-first: the strip's depthwise results of all channels go into the panel, which stays in
@@ -198,29 +203,35 @@ struct Session::Impl {
   void block(const PlaneLayout& layout, const NativeBlock& b, const Task& t, const float* src,
              float* panel, float* sums, float* dst) const {
     const KernelTable& table = *plan->native->table;
-    const Geometry& g = plan->geometry;
-    const int pixels = t.pixels(g.w);
     if (t.tile_begin == t.tile_end) return;  // more parts than a Strassen product has tiles
-    const auto image =
-        static_cast<std::size_t>(t.image) * layout.image_stride + layout.first_pixel();
+    const float* const image =
+        src + static_cast<std::size_t>(t.image) * layout.image_stride + layout.first_pixel();
     for (int c = 0; c < layout.blocks; ++c) {
       const DepthwiseParams p =
-          depthwise_params(table, layout, b.depthwise, src + image, c, t.y_begin, t.y_end, panel);
+          depthwise_params(table, layout, b.depthwise, image, c, t.y_begin, t.y_end, panel);
       table.depthwise[b.depthwise.activation](&p);
     }
-    pointwise(b.pointwise, panel, panel_stride(table, pixels), pixels, dst + image,
-              plane_offset.data() + t.y_begin * g.w, layout.block_stride, t.tile_begin, t.tile_end,
-              sums);
+    multiply(table, b.pointwise,
+             product(b.pointwise, layout, t, panel, panel_stride(table, t.pixels(layout.w)), dst),
+             sums);
   }
 
   // Of channel block c, into the classifier's panel, where images stand side by side.
   void mean(const PlaneLayout& layout, int image, int c, const float* src) {
     const KernelTable& table = *plan->native->table;
-    const MeanParams p{
+    MeanParams p{
         src + static_cast<std::size_t>(image) * layout.image_stride +
             static_cast<std::size_t>(c) * layout.block_stride + layout.first_pixel(),
-        plan->geometry.h, plan->geometry.w, static_cast<int>(layout.row_stride),
-        head_panel.data() + static_cast<std::size_t>(c) * head_stride() + image * table.lanes};
+        plan->geometry.h,
+        plan->geometry.w,
+        static_cast<int>(layout.row_stride),
+        head_panel.data() + static_cast<std::size_t>(c) * head_stride() + image * table.lanes,
+        nullptr,
+        nullptr};
+    if (table.precision == kInt8) {
+      p.scale = plan->native->mean_scale.data() + c * table.lanes;
+      p.shift = plan->native->mean_shift.data() + c * table.lanes;
+    }
     table.mean(&p);
   }
 
@@ -228,7 +239,7 @@ struct Session::Impl {
   void run_native(const T* src, int n, float* logits, float* features) {
     const NativePlan& native = *plan->native;
     const Geometry& g = plan->geometry;
-    const PlaneLayout layout(g, native.table->lanes);
+    const PlaneLayout layout(g, *native.table);
     const Split split = choose_split(g, n, threads, native.patch_embed.tiles, native.strip_rows);
     const int tasks = n * split.strips * split.parts;
     const auto stride = static_cast<std::ptrdiff_t>(head_stride());
@@ -248,8 +259,15 @@ struct Session::Impl {
       team.run_tasks(member, n * layout.blocks,
                      [&](int i) { mean(layout, i / layout.blocks, i % layout.blocks, from); });
       team.run_tasks(member, native.head.tiles, [&](int i) {
-        pointwise(native.head, head_panel.data(), stride, n, head_dst.data(), head_offset.data(),
-                  head_stride(), i, i + 1);
+        PointwiseParams p = pointwise_params(native.head);
+        p.panel = head_panel.data();
+        p.panel_block_stride = p.dst_block_stride = stride;
+        p.pixels = n;
+        p.dst = head_dst.data();
+        p.dst_offset = head_offset.data();
+        p.tile_begin = i;
+        p.tile_end = i + 1;
+        native.head_table->pointwise[native.head.activation](&p);
       });
     });
     unpack(head_dst, n, g.num_classes, logits);

@@ -10,34 +10,43 @@
 
 namespace convmixer {
 
-// A block stride in floats, from a least one: whole cache lines, and an odd number of them. An even
+// A block stride in words, from a least one: whole cache lines, and an odd number of them. An even
 // one, above all a power of two, would put the same pixel of every channel block into a few cache
 // sets.
-inline std::size_t spread_stride(std::size_t floats) {
+inline std::size_t spread_stride(std::size_t words) {
   constexpr std::size_t kLine = 64 / sizeof(float);
-  return ((floats + kLine - 1) / kLine | 1) * kLine;
+  return ((words + kLine - 1) / kLine | 1) * kLine;
+}
+
+// Words from block to block of a panel of so many pixels, with room for one more group of them.
+inline std::ptrdiff_t panel_stride(int lanes, int per_word, int pixels) {
+  return static_cast<std::ptrdiff_t>(
+      spread_stride(static_cast<std::size_t>(ceil_div(pixels, per_word) * lanes)));
 }
 
 struct PlaneLayout {
-  std::size_t gap, row_stride, block_stride, image_stride;  // gap in pixels, strides in floats
+  std::size_t gap, row_stride, block_stride, image_stride;  // gap in groups, strides in words
   std::size_t lanes;
-  int blocks, h, w;
+  int per_word, blocks, h, w;
 
-  PlaneLayout(const Geometry& g, int vector_lanes)
-      : gap(static_cast<std::size_t>(g.kernel_size / 2)),
-        row_stride((static_cast<std::size_t>(g.w) + gap) * static_cast<std::size_t>(vector_lanes)),
-        block_stride(spread_stride(gap * static_cast<std::size_t>(vector_lanes) +
+  PlaneLayout(const Geometry& g, const KernelTable& table)
+      : gap(static_cast<std::size_t>(ceil_div(g.kernel_size / 2, table.per_word))),
+        row_stride((static_cast<std::size_t>(ceil_div(g.w, table.per_word)) + gap) *
+                   static_cast<std::size_t>(table.lanes)),
+        block_stride(spread_stride(gap * static_cast<std::size_t>(table.lanes) +
                                    static_cast<std::size_t>(g.h) * row_stride)),
-        lanes(static_cast<std::size_t>(vector_lanes)),
-        blocks(ceil_div(g.dim, vector_lanes)),
+        lanes(static_cast<std::size_t>(table.lanes)),
+        per_word(table.per_word),
+        blocks(ceil_div(g.dim, table.lanes)),
         h(g.h),
         w(g.w) {
     image_stride = block_stride * static_cast<std::size_t>(blocks);
   }
 
   std::size_t first_pixel() const { return gap * lanes; }  // within a block
-  std::size_t pixel(int i) const {                         // from the first; row-major
-    return static_cast<std::size_t>(i / w) * row_stride + static_cast<std::size_t>(i % w) * lanes;
+  std::size_t pixel(int i) const {  // its group's words, from the first; row-major
+    return static_cast<std::size_t>(i / w) * row_stride +
+           static_cast<std::size_t>(i % w / per_word) * lanes;
   }
   // Kernels take int32 offsets within a block.
   bool fits() const {

@@ -2,6 +2,7 @@
 #include "engine/packing.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "support/error.h"
@@ -9,33 +10,23 @@
 namespace convmixer {
 namespace {
 
-// `count` floats, the n given values first; an empty list stands for `otherwise` in the first n.
-Buffer<float> padded(const std::vector<double>& values, double otherwise, int n, int count) {
-  Buffer<float> out(static_cast<std::size_t>(count));
-  for (int i = 0; i < n; ++i) {
-    out[i] = static_cast<float>(values.empty() ? otherwise : values[static_cast<std::size_t>(i)]);
-  }
-  return out;
-}
-
-// `source(o)` is the row of output channel o, `column(i)` the place in it of input channel i.
+// `column(i)` is the place of input channel i in a row of the node's weights.
 template <typename Column>
 PackedPointwise pack_product(const Node& node, const Affine& affine, const KernelTable& table,
-                             int ic, Column column) {
+                             int ic, int per_word, Column column) {
   PackedPointwise packed = pack_epilogue(node, affine, table, ic);
-  const int tile = table.oc_tile;
-  const std::size_t rows = static_cast<std::size_t>(ceil_div(ic, table.lanes)) * table.lanes;
-  packed.weights = Buffer<float>(rows * static_cast<std::size_t>(packed.tiles * tile));
-  for (int t = 0; t < packed.tiles; ++t) {
-    float* const dst = packed.weights.data() + static_cast<std::size_t>(t) * tile * rows;
-    const int n = std::min(tile, node.oc - t * tile);
-    const float* const src = node.weights.data + static_cast<std::size_t>(t) * tile * ic;
-    for (int i = 0; i < ic; ++i) {
-      const float* const from = src + column(i);
-      for (int o = 0; o < n; ++o) {
-        dst[static_cast<std::size_t>(i) * tile + o] = from[static_cast<std::size_t>(o) * ic];
-      }
-    }
+  packed.weights = Buffer<float>(product_words(packed, table, per_word));
+  const auto weight = [&](int o, int i) {
+    return node.weights.data[static_cast<std::ptrdiff_t>(o) * ic + column(i)];
+  };
+  float* const dst = packed.weights.data();
+  if (per_word == 1) {
+    place_product(ic, node.oc, 1, table,
+                  [&](std::size_t at, int o, int i) { dst[at] = weight(o, i); });
+  } else {
+    auto* const halves = reinterpret_cast<std::uint16_t*>(dst);
+    place_product(ic, node.oc, 2, table,
+                  [&](std::size_t at, int o, int i) { halves[at] = to_bf16(weight(o, i)); });
   }
   node.weights.let_go();
   return packed;
@@ -46,6 +37,14 @@ bool non_finite(const std::vector<double>& values) {
 }
 
 }  // namespace
+
+Buffer<float> padded(const std::vector<double>& values, double otherwise, int n, int count) {
+  Buffer<float> out(static_cast<std::size_t>(count));
+  for (int i = 0; i < n; ++i) {
+    out[i] = static_cast<float>(values.empty() ? otherwise : values[static_cast<std::size_t>(i)]);
+  }
+  return out;
+}
 
 KernelActivation kernel_activation(Activation activation) {
   switch (activation) {
@@ -60,11 +59,31 @@ KernelActivation kernel_activation(Activation activation) {
 }
 
 std::size_t PackedPointwise::bytes() const {
-  return weights.bytes() + bias.bytes() + scale.bytes() + shift.bytes() + unscale.bytes();
+  return weights.bytes() + bias.bytes() + scale.bytes() + shift.bytes() + unscale.bytes() +
+         border.bytes();
 }
 
 std::size_t PackedDepthwise::bytes() const {
-  return weights.bytes() + bias.bytes() + src_scale.bytes() + scale.bytes();
+  return weights.bytes() + bias.bytes() + src_scale.bytes() + scale.bytes() + shift.bytes() +
+         unscale.bytes() + row_zero.bytes();
+}
+
+int depthwise_words(int kernel_size, int per_word) {
+  const int groups =
+      ceil_div((kernel_size - 1) / 2, per_word) + ceil_div(kernel_size / 2, per_word) + 1;
+  return kernel_size * groups * per_word;
+}
+
+std::uint16_t to_bf16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if (std::isnan(value)) return static_cast<std::uint16_t>(bits >> 16 | 0x40);
+  return static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+std::size_t product_words(const PackedPointwise& packed, const KernelTable& table, int per_word) {
+  const auto values = static_cast<std::size_t>(ceil_div(packed.ic, table.lanes) * table.lanes);
+  return values / static_cast<std::size_t>(per_word) *
+         static_cast<std::size_t>(packed.tiles * table.oc_tile);
 }
 
 PackedPointwise pack_epilogue(const Node& node, const Affine& affine, const KernelTable& table,
@@ -83,12 +102,12 @@ PackedPointwise pack_epilogue(const Node& node, const Affine& affine, const Kern
 
 PackedPointwise pack_pointwise(const Node& node, const KernelTable& table) {
   const Affine affine = node.op == Op::kHead ? Affine{} : node.affine;
-  return pack_product(node, affine, table, node.ic, [](int i) { return i; });
+  return pack_product(node, affine, table, node.ic, table.per_word, [](int i) { return i; });
 }
 
 PackedPointwise pack_patch_embed(const Node& node, const KernelTable& table, PatchOrder order) {
   const int area = node.kernel_size * node.kernel_size;
-  return pack_product(node, node.affine, table, node.ic * area, [&](int i) {
+  return pack_product(node, node.affine, table, node.ic * area, patch_per_word(table), [&](int i) {
     return order == PatchOrder::kChannelsFirst ? i : i % node.ic * area + i / node.ic;
   });
 }
@@ -102,16 +121,21 @@ PackedDepthwise pack_depthwise(const Node& node, const KernelTable& table,
   }
   PackedDepthwise packed;
   const int lanes = table.lanes, blocks = ceil_div(node.oc, lanes);
-  const int area = node.kernel_size * node.kernel_size;
-  packed.kernel_size = node.kernel_size;
+  const int k = node.kernel_size;
+  packed.kernel_size = k;
   packed.activation = kernel_activation(node.activation);
-  packed.weights = Buffer<float>(static_cast<std::size_t>(blocks) * lanes * area);
-  for (int c = 0; c < node.oc; ++c) {
-    float* const dst =
-        packed.weights.data() + static_cast<std::size_t>(c / lanes) * lanes * area + c % lanes;
-    const float* const src = node.weights.data + static_cast<std::size_t>(c) * area;
-    for (int i = 0; i < area; ++i) dst[i * lanes] = src[i];
-  }
+  packed.weights =
+      Buffer<float>(static_cast<std::size_t>(blocks * lanes * depthwise_words(k, table.per_word)));
+  float* const dst = packed.weights.data();
+  auto* const halves = reinterpret_cast<std::uint16_t*>(dst);
+  place_taps(node.oc, k, table, [&](std::size_t at, int c, int ky, int kx) {
+    const float weight = node.weights.data[(static_cast<std::ptrdiff_t>(c) * k + ky) * k + kx];
+    if (table.per_word == 1) {
+      dst[at] = weight;
+    } else {
+      halves[at] = to_bf16(weight);
+    }
+  });
   node.weights.let_go();
   packed.bias = padded(node.bias, 0.0, node.oc, blocks * lanes);
   packed.src_scale = padded({dst_scale.begin(), dst_scale.end()}, 1.0, node.oc, blocks * lanes);

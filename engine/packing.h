@@ -2,6 +2,7 @@
 // Fused nodes → weights as the kernels read them. Layouts: kernels/kernels.h.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -23,15 +24,17 @@ struct PackedPointwise {
   int ic = 0, oc_blk = 0, tiles = 0;
   KernelActivation activation = kActIdentity;
   Buffer<float> weights, bias, scale, shift;
-  Buffer<float> unscale;  // of a Strassen product
+  Buffer<float> unscale;  // of a Strassen product, or of one of bytes
+  Buffer<float> border;   // of a layer whose results are bytes
   std::size_t bytes() const;
 };
 
 struct PackedDepthwise {
   int kernel_size = 0;
   KernelActivation activation = kActIdentity;
-  Buffer<float> weights;                 // [c_blk][k][k][lanes]
-  Buffer<float> bias, src_scale, scale;  // [c_blk][lanes]
+  Buffer<float> weights;                   // [c_blk][depthwise_words][lanes]
+  Buffer<float> bias, src_scale, scale;    // [c_blk][lanes]
+  Buffer<float> shift, unscale, row_zero;  // of bytes; the last [c_blk][k][lanes]
   std::size_t bytes() const;
 };
 
@@ -39,6 +42,63 @@ struct PackedDepthwise {
 // patches_u8.
 enum class PatchOrder { kChannelsFirst, kChannelsLast };
 
+// Values a word of the patch embedding's operands: those of the blocks, but floats where the blocks
+// have bytes.
+inline int patch_per_word(const KernelTable& table) {
+  return table.precision == kInt8 ? 1 : table.per_word;
+}
+
+// Words a lane of a depthwise layer's weights: kernels/kernels.h, DepthwiseParams.
+int depthwise_words(int kernel_size, int per_word);
+
+// The bf16 nearest to a float, ties to even; NaN stays NaN.
+std::uint16_t to_bf16(float value);
+
+// Calls put(index, c, ky, kx) for each tap of each channel, where `index` is its place among the
+// values (not words) of a depthwise layer's packed weights: n times, where a word holds n.
+template <typename Put>
+void place_taps(int channels, int kernel_size, const KernelTable& table, Put put) {
+  const int k = kernel_size, pad = (k - 1) / 2, n = table.per_word, lanes = table.lanes;
+  const int before = ceil_div(pad, n), groups = before + ceil_div(k / 2, n) + 1;
+  const int words = depthwise_words(k, n);
+  for (int c = 0; c < channels; ++c) {
+    const std::size_t block = static_cast<std::size_t>(c / lanes) * static_cast<std::size_t>(words);
+    for (int ky = 0; ky < k; ++ky) {
+      for (int kx = 0; kx < k; ++kx) {
+        for (int pixel = 0; pixel < n; ++pixel) {
+          // From the first pixel of the first group.
+          const int at = pixel + kx - pad + before * n;
+          const int word = (ky * groups + at / n) * n + pixel;
+          const std::size_t index =
+              ((block + static_cast<std::size_t>(word)) * static_cast<std::size_t>(lanes) +
+               static_cast<std::size_t>(c % lanes)) *
+                  static_cast<std::size_t>(n) +
+              static_cast<std::size_t>(at % n);
+          put(index, c, ky, kx);
+        }
+      }
+    }
+  }
+}
+
+// Calls put(index, o, i) for each weight of a product whose words hold per_word input channels;
+// `index` as above.
+template <typename Put>
+void place_product(int ic, int oc, int per_word, const KernelTable& table, Put put) {
+  const auto tile = static_cast<std::size_t>(table.oc_tile), n = static_cast<std::size_t>(per_word);
+  const std::size_t values = static_cast<std::size_t>(ceil_div(ic, table.lanes) * table.lanes);
+  for (int first = 0; first < oc; first += table.oc_tile) {
+    const std::size_t from = static_cast<std::size_t>(first) * values;
+    const int end = oc < first + table.oc_tile ? oc : first + table.oc_tile;
+    for (int i = 0; i < ic; ++i) {
+      const std::size_t word =
+          from + static_cast<std::size_t>(i) / n * tile * n + static_cast<std::size_t>(i) % n;
+      for (int o = first; o < end; ++o) put(word + static_cast<std::size_t>(o - first) * n, o, i);
+    }
+  }
+}
+
+// Floats or bf16, as the table has them; bytes are packed by engine/quantize.h.
 // kPointwise and kHead (whose affine, that of the features, is left out). Every function gives the
 // pages of the node's weights back once they are read.
 PackedPointwise pack_pointwise(const Node& node, const KernelTable& table);
@@ -51,6 +111,12 @@ PackedDepthwise pack_depthwise(const Node& node, const KernelTable& table,
 // All but the weights, whose number of input channels is `ic`; `tiles` of all output channels.
 PackedPointwise pack_epilogue(const Node& node, const Affine& affine, const KernelTable& table,
                               int ic);
+
+// Words that the weights of all its tiles take.
+std::size_t product_words(const PackedPointwise& packed, const KernelTable& table, int per_word);
+
+// `count` floats, the n given values first; an empty list stands for `otherwise` in the first n.
+Buffer<float> padded(const std::vector<double>& values, double otherwise, int n, int count);
 
 // Whether any weight, bias or BatchNorm value of a fused node is NaN or infinite.
 bool has_non_finite(const Node& node);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/candidates.h"
 #include "engine/layout.h"
 #include "engine/openmp.h"
 #include "engine/passes.h"
@@ -16,82 +17,6 @@
 
 namespace convmixer {
 namespace {
-
-// ---- Candidates ----
-
-struct Candidate {
-  std::string name;
-  const KernelTable* table = nullptr;  // null for oneDNN
-  std::string refusal;                 // of every layer; "" if it may run
-};
-
-// Best first. oneDNN stands before portable: it has code for CPUs that we have none for.
-std::vector<Candidate> candidates(const PlanOptions& options) {
-  const std::string limit = options.isa.empty() ? isa_limit() : "";
-  std::vector<Candidate> list;
-  bool above_limit = !limit.empty();
-  bool known = options.isa.empty();
-  for (const Variant& v : variants()) {
-    Candidate c{v.name, v.table, v.refusal};
-    known = known || v.name == options.isa;
-    if (v.name == limit) above_limit = false;
-    if (!options.isa.empty() && v.name != options.isa)
-      c.refusal = "isa " + options.isa + " is asked for";
-    if (c.refusal.empty() && above_limit) c.refusal = "CONVMIXER_ISA limits the choice to " + limit;
-    if (options.onednn == OneDnn::kOn) c.refusal = "oneDNN is asked for";
-    if (v.name == "portable") {
-      Candidate onednn{"onednn", nullptr, ""};
-      if (onednn::version().empty()) {
-        onednn.refusal = "not part of this build";
-      } else if (options.onednn == OneDnn::kOff) {
-        onednn.refusal = "switched off";
-      } else if (options.onednn == OneDnn::kAuto && options.strassen == Strassen::kOn) {
-        onednn.refusal = "Strassen products are asked for";
-      } else if (options.onednn == OneDnn::kAuto && !options.isa.empty()) {
-        onednn.refusal = "isa " + options.isa + " is asked for";
-      } else if (options.onednn == OneDnn::kAuto && !limit.empty()) {
-        onednn.refusal = "CONVMIXER_ISA limits the choice, and oneDNN makes its own";
-      }
-      list.push_back(std::move(onednn));
-    }
-    list.push_back(std::move(c));
-  }
-  if (!known) {
-    throw Error(Code::kInvalidArgument,
-                fmt::format("isa: expected one of {}, found \"{}\"", variant_names(), options.isa));
-  }
-  return list;
-}
-
-void check(const PlanOptions& options, const std::vector<Candidate>& list) {
-  if (options.onednn == OneDnn::kOn && !options.isa.empty()) {
-    throw Error(Code::kInvalidArgument,
-                fmt::format("oneDNN chooses its own instruction set: leave isa out, found \"{}\"",
-                            options.isa));
-  }
-  const bool any = std::any_of(list.begin(), list.end(), [](auto& c) { return c.refusal.empty(); });
-  const bool strassen = options.strassen == Strassen::kOn || options.strassen == Strassen::kTwo;
-  if (options.onednn == OneDnn::kOn && strassen) {
-    throw Error(Code::kInvalidArgument, "oneDNN has no Strassen products: ask for one of the two");
-  }
-  if (options.low_memory && strassen) {
-    throw Error(
-        Code::kInvalidArgument,
-        "Strassen's weights take 7/4 of the memory, of two levels 49/16: ask for them or for "
-        "low memory");
-  }
-  if (any) return;
-  const std::string wanted = options.onednn == OneDnn::kOn ? "onednn" : options.isa;
-  for (const Variant& v : variants()) {
-    if (v.name != wanted) continue;
-    std::string valid;
-    for (const KernelTable* t : available_tables())
-      valid += (valid.empty() ? "" : ", ") + std::string(t->name);
-    throw Error(Code::kUnsupported,
-                fmt::format("isa {}: {}; here can run: {}", wanted, v.refusal, valid));
-  }
-  throw Error(Code::kUnsupported, "oneDNN is asked for, but it is not part of this build");
-}
 
 // ---- Packing ----
 
@@ -137,6 +62,15 @@ struct StrassenChoice {
 
 StrassenChoice choose_strassen(const PlanOptions& options, const Geometry& geometry,
                                const KernelTable& table) {
+  if (table.precision != kFp32) {
+    const std::string name = precision_name(table.precision);
+    if (options.strassen == Strassen::kOn || options.strassen == Strassen::kTwo) {
+      throw Error(
+          Code::kUnsupported,
+          fmt::format("Strassen's algorithm is asked for, but {} has no such products", name));
+    }
+    return {0, name};
+  }
   if (options.strassen == Strassen::kOff) return {0, "Strassen is switched off"};
   std::string reason = refuse_strassen(geometry, table, 1);
   if (options.strassen == Strassen::kOn) return {reason.empty() ? 1 : 0, reason};
@@ -147,6 +81,15 @@ StrassenChoice choose_strassen(const PlanOptions& options, const Geometry& geome
   reason = refuse_strassen(geometry, table, 2);
   if (reason.empty()) reason = doubt_strassen(geometry, table, 2);
   return {reason.empty() ? 2 : 1, reason};
+}
+
+// A block of bytes: `src` are its input's scales, `i` its number.
+NativeBlock pack_bytes(const Node& depthwise, const Node& pointwise, const KernelTable& table,
+                       const Quantization& q, std::size_t i, Plan& plan) {
+  plan.products.push_back("plain: int8");
+  return {
+      quantize_depthwise(depthwise, i == 0 ? q.stem : q.pointwise[i - 1], q.depthwise[i], table),
+      quantize_pointwise(pointwise, q.depthwise[i], q.pointwise[i], table)};
 }
 
 // A block with the better of the products; plan.products tells which and why.
@@ -174,23 +117,41 @@ NativeBlock pack_block(const Node& before, const Node& depthwise, const Node& po
           pack_strassen(pointwise, scales, table, choice.levels)};
 }
 
-std::unique_ptr<NativePlan> pack_native(const Parts& parts, const KernelTable& table,
+// The mean's bytes → reals.
+void add_mean_scales(const ChannelScales& src, int blocks, NativePlan& native) {
+  const auto count = static_cast<int>(src.scale.size());
+  std::vector<double> scale(src.scale.begin(), src.scale.end()), shift(scale.size());
+  for (std::size_t c = 0; c < scale.size(); ++c) shift[c] = -scale[c] * src.zero_point[c];
+  native.mean_scale = padded(scale, 0, count, blocks * native.table->lanes);
+  native.mean_shift = padded(shift, 0, count, blocks * native.table->lanes);
+}
+
+std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& candidate,
                                         const PlanOptions& options, Plan& plan) {
   auto native = std::make_unique<NativePlan>();
+  const KernelTable& table = *candidate.table;
   native->table = &table;
+  native->head_table = candidate.fp32;
+  const bool bytes = table.precision == kInt8;
+  const Quantization& q = options.quantization;
   const StrassenChoice choice = choose_strassen(options, plan.geometry, table);
   if (choice.levels > 0) native->strip_rows = strassen_rows(plan.geometry, choice.levels);
   note_non_finite(*parts.patch_embed, plan);
-  native->patch_embed = pack_patch_embed(*parts.patch_embed, table, PatchOrder::kChannelsFirst);
-  native->patch_embed_raw =
-      pack_patch_embed(parts.patch_embed_raw, table, PatchOrder::kChannelsLast);
+  const auto pack_patches = [&](const Node& node, PatchOrder order) {
+    return bytes ? quantize_patch_embed(node, q.stem, table, order)
+                 : pack_patch_embed(node, table, order);
+  };
+  native->patch_embed = pack_patches(*parts.patch_embed, PatchOrder::kChannelsFirst);
+  native->patch_embed_raw = pack_patches(parts.patch_embed_raw, PatchOrder::kChannelsLast);
   plan.weight_bytes += native->patch_embed.bytes() + native->patch_embed_raw.bytes();
   const Node* before = parts.patch_embed;
-  for (const auto& [depthwise, pointwise] : parts.blocks) {
+  for (std::size_t i = 0; i < parts.blocks.size(); ++i) {
+    const auto& [depthwise, pointwise] = parts.blocks[i];
     note_non_finite(*depthwise, plan);
     note_non_finite(*pointwise, plan);
     native->blocks.push_back(
-        pack_block(*before, *depthwise, *pointwise, table, options, choice, plan));
+        bytes ? pack_bytes(*depthwise, *pointwise, table, q, i, plan)
+              : pack_block(*before, *depthwise, *pointwise, table, options, choice, plan));
     plan.weight_bytes +=
         native->blocks.back().depthwise.bytes() + native->blocks.back().pointwise.bytes();
     before = pointwise;
@@ -200,7 +161,11 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const KernelTable& t
                   [](const NativeBlock& b) { return b.pointwise.strassen > 0; });
   if (!any_strassen) native->strip_rows = 0;
   note_non_finite(*parts.head, plan);
-  native->head = pack_pointwise(*parts.head, table);
+  if (bytes) {
+    add_mean_scales(q.pointwise.empty() ? q.stem : q.pointwise.back(),
+                    ceil_div(plan.geometry.dim, table.lanes), *native);
+  }
+  native->head = pack_pointwise(*parts.head, *native->head_table);
   plan.weight_bytes += native->head.bytes();
   return native;
 }
@@ -343,22 +308,26 @@ int Plan::strassen_levels() const {
   return most;
 }
 
+Precision Plan::precision() const { return native ? native->table->precision : kFp32; }
+
 std::string Plan::implementation() const { return native ? native->table->name : "onednn"; }
 
 std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<double, 3>& mean,
                                       const std::array<double, 3>& std,
                                       const PlanOptions& options) {
   const std::vector<Candidate> list = candidates(options);
-  check(options, list);
   const Graph folded = fold_batchnorm(fuse(graph));
   auto plan = std::make_shared<Plan>();
   plan->geometry = geometry_of(folded);
   const Parts parts = take_apart(folded, mean, std);
   plan->features = parts.head->affine;
+  if (chosen_precision(options) == kInt8) {
+    check_quantization(options.quantization, plan->geometry.dim,
+                       static_cast<int>(parts.blocks.size()));
+  }
   for (const Candidate& c : list) {
     std::string refusal = c.refusal;
-    if (refusal.empty() && c.table != nullptr &&
-        !PlaneLayout(plan->geometry, c.table->lanes).fits()) {
+    if (refusal.empty() && c.table != nullptr && !PlaneLayout(plan->geometry, *c.table).fits()) {
       throw Error(Code::kLimit,
                   fmt::format("image size {}×{}: its {}×{} pixels a channel are more than this "
                               "library can address",
@@ -368,7 +337,7 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
       plan->non_finite.clear();
       try {
         if (c.table != nullptr) {
-          plan->native = pack_native(parts, *c.table, options, *plan);
+          plan->native = pack_native(parts, c, options, *plan);
         } else {
           run_after_fork_too([&] {
             const OmpThreads guard(default_threads());

@@ -11,6 +11,7 @@
 
 #include "engine/graph.h"
 #include "engine/packing.h"
+#include "engine/quantize.h"
 #include "kernels/onednn.h"
 
 namespace convmixer {
@@ -20,11 +21,17 @@ enum class OneDnn { kAuto, kOn, kOff };
 // level everywhere or an error, nowhere, two levels where they win and else as kAuto.
 enum class Strassen { kAuto, kOn, kOff, kTwo };
 
+// What blocks are computed in (kernels/kernels.h). kAuto: bf16 where there are instructions for it,
+// else fp32.
+enum class PrecisionOption { kFp32, kBf16, kInt8, kAuto };
+
 struct PlanOptions {
   std::string isa;  // "portable", "avx2", "avx512"; empty: the best available
   OneDnn onednn = OneDnn::kAuto;
   Strassen strassen = Strassen::kAuto;
   bool low_memory = false;  // kAuto is kOff: Strassen's weights take 7 / 4 of the plain ones
+  PrecisionOption precision = PrecisionOption::kFp32;
+  Quantization quantization{};  // kInt8 only
 };
 
 struct Geometry {
@@ -44,9 +51,11 @@ struct NativeBlock {
 // the pointwise product, see executor.h.
 struct NativePlan {
   const KernelTable* table = nullptr;
+  const KernelTable* head_table = nullptr;       // the same instruction set's of fp32, for `head`
   PackedPointwise patch_embed, patch_embed_raw;  // normalised floats; raw bytes
   int strip_rows = 0;  // of every strip where a block may be a Strassen product; 0: free
   std::vector<NativeBlock> blocks;
+  Buffer<float> mean_scale, mean_shift;  // where blocks are bytes: [c_blk][lanes]
   PackedPointwise head;
 };
 
@@ -70,14 +79,15 @@ struct Plan {
   std::size_t weight_bytes = 0;         // packed
   std::size_t num_macs = 0;             // of one image
   int strassen_levels() const;          // of the block that has most
-  std::string implementation() const;   // "avx512", "avx2", "portable" or "onednn"
+  std::string implementation() const;  // the table's name ("avx512", "avx512_bf16", …) or "onednn"
+  Precision precision() const;
 };
 
 // Packs the weights of `graph` (as models/ builds it, before any pass) for images of graph.h ×
 // graph.w. `mean` and `std` normalise raw bytes. Throws Error: kInvalidArgument for an unknown isa,
 // kUnsupported for one this CPU or build lacks (each with the list of the valid ones) and for
 // oneDNN or Strassen's algorithm where it is asked for and cannot run a layer, kLimit for an image
-// whose planes int32 offsets cannot reach.
+// whose planes int32 offsets cannot reach, and what check_quantization throws.
 std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<double, 3>& mean,
                                       const std::array<double, 3>& std, const PlanOptions& options);
 

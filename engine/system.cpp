@@ -16,8 +16,10 @@ std::string describe_system() {
   std::string text =
       fmt::format("cpu: {}\ncaches: L1d {} KiB, L2 {} KiB, L3 {} KiB\nthreads: {}\n", cpu_name(),
                   caches.l1d >> 10, caches.l2 >> 10, caches.l3 >> 10, default_threads());
-  for (const Variant& v : variants()) {
-    text += fmt::format("variant {}: {}\n", v.name, v.table != nullptr ? "available" : v.refusal);
+  for (int p = 0; p < kPrecisionCount; ++p) {
+    for (const Variant& v : variants(static_cast<Precision>(p))) {
+      text += fmt::format("variant {}: {}\n", v.name, v.table != nullptr ? "available" : v.refusal);
+    }
   }
   try {
     const std::string limit = isa_limit();

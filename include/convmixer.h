@@ -98,6 +98,16 @@ typedef enum convmixer_strassen {
                                 64, packed weights of 49/16 the size; for large batches */
 } convmixer_strassen;
 
+/* What the blocks are computed in; the first layer's and the classifier's sums are always float. */
+typedef enum convmixer_precision {
+  CONVMIXER_PRECISION_DEFAULT = 0, /* fp32 */
+  CONVMIXER_PRECISION_FP32 = 1,
+  CONVMIXER_PRECISION_BF16 = 2, /* operands rounded to bfloat16, sums in float; of any checkpoint */
+  CONVMIXER_PRECISION_INT8 = 3, /* of a model with scales, as `convmixer calibrate` makes them */
+  CONVMIXER_PRECISION_AUTO = 4  /* the fastest that needs no calibration: bf16 where the CPU has
+                                   instructions for it, else fp32 */
+} convmixer_precision;
+
 typedef struct convmixer_model_options {
   size_t struct_size;
   /* "portable", "avx2" or "avx512": exactly this one, refused where the CPU lacks it. NULL: the
@@ -113,11 +123,14 @@ typedef struct convmixer_model_options {
   double bn_eps;                     /* BatchNorm's epsilon, > 0 */
   convmixer_strassen strassen;
   int32_t low_memory; /* not 0: nothing that takes more memory for speed; not with STRASSEN_ON, _TWO */
+  /* Refused where the CPU lacks the instructions, but for isa "portable", whose bf16 and int8 are
+     slow. */
+  convmixer_precision precision;
 } convmixer_model_options;
 
 #define CONVMIXER_MODEL_OPTIONS_INIT \
   { sizeof(convmixer_model_options), NULL, CONVMIXER_ONEDNN_AUTO, CONVMIXER_ACTIVATION_DEFAULT, \
-    0, 0, NULL, NULL, 0.0, 0.0, CONVMIXER_STRASSEN_AUTO, 0 }
+    0, 0, NULL, NULL, 0.0, 0.0, CONVMIXER_STRASSEN_AUTO, 0, CONVMIXER_PRECISION_DEFAULT }
 
 /* Opens a safetensors file in timm's names and prepares everything that depends only on weights. */
 CONVMIXER_API convmixer_status convmixer_model_open(const char* path,
@@ -141,15 +154,17 @@ typedef struct convmixer_model_info {
   uint64_t num_parameters;  /* weights and biases, running statistics not counted */
   uint64_t num_macs;        /* multiply-adds of one image */
   uint64_t weight_bytes;    /* as packed */
-  const char* isa;          /* the variant that runs: "avx2", "onednn", …; owned by the library */
+  const char* isa; /* the variant that runs: "avx2", "avx512_bf16", "onednn", …; the library's */
   const char* interpolation; /* "bicubic" or "bilinear"; owned by the library */
   int32_t num_labels;        /* 0 or num_classes */
   int32_t strassen_levels;   /* of the block that has most: 0, 1 or 2 */
+  convmixer_precision precision; /* that runs: fp32, bf16 or int8 */
 } convmixer_model_info;
 
 #define CONVMIXER_MODEL_INFO_INIT \
   { sizeof(convmixer_model_info), 0, 0, 0, 0, 0, CONVMIXER_ACTIVATION_DEFAULT, 0, 0, \
-    {0.0, 0.0, 0.0}, {0.0, 0.0, 0.0}, 0.0, 0.0, 0, 0, 0, NULL, NULL, 0, 0 }
+    {0.0, 0.0, 0.0}, {0.0, 0.0, 0.0}, 0.0, 0.0, 0, 0, 0, NULL, NULL, 0, 0, \
+    CONVMIXER_PRECISION_DEFAULT }
 
 /* `info->struct_size` must be set; fields beyond it are not written. */
 CONVMIXER_API convmixer_status convmixer_model_get_info(const convmixer_model* model,

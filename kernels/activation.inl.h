@@ -9,18 +9,30 @@ namespace {
 // 2x²/c² − 1, for |x| ≤ c = 5.2, beyond which Φ is 0 or 1 to single precision; derive_gelu.py has
 // the fit, and why it is in s. Below −c the factor x is clamped too: −∞ gives about 0 and not NaN.
 // NaN goes through.
+struct GeluExact {
+  static constexpr float kClamp = 5.2f;
+  static constexpr float kP[] = {0.13594998f,   -0.06774362f,  0.050025616f,  -0.039931986f,
+                                 0.031973917f,  -0.02469884f,  0.018038778f,  -0.012619661f,
+                                 0.0083650835f, -0.00454231f,  0.0020051931f, -0.0014687774f,
+                                 0.0011886808f, -0.0003882335f};
+};
+// The same to 9e-5 of max(1, |x|), in 12 operations, where results are rounded to 2⁻⁹ or to bytes.
+struct GeluShort {
+  static constexpr float kClamp = 3.7f;
+  static constexpr float kP[] = {0.18942212f,  -0.08824737f,  0.05472113f,  -0.032430235f,
+                                 0.019034708f, -0.010966217f, 0.0035779006f};
+};
+
+template <class Form>
 inline Vec gelu_polynomial(Vec x) {
-  constexpr float kClamp = 5.2f;
-  constexpr float kP[] = {0.13594998f,   -0.06774362f,   0.050025616f,  -0.039931986f, 0.031973917f,
-                          -0.02469884f,  0.018038778f,   -0.012619661f, 0.0083650835f, -0.00454231f,
-                          0.0020051931f, -0.0014687774f, 0.0011886808f, -0.0003882335f};
-  constexpr int kDegree = sizeof(kP) / sizeof(kP[0]) - 1;
+  constexpr float kClamp = Form::kClamp;
+  constexpr int kDegree = sizeof(Form::kP) / sizeof(Form::kP[0]) - 1;
   const Vec above = max(set1(-kClamp), x);
   const Vec clamped = min(set1(kClamp), above);
   const Vec s = fma(mul(clamped, clamped), set1(2.0f / (kClamp * kClamp)), set1(-1.0f));
-  Vec p = set1(kP[kDegree]);
+  Vec p = set1(Form::kP[kDegree]);
 #pragma GCC unroll 16
-  for (int i = kDegree - 1; i >= 0; --i) p = fma(p, s, set1(kP[i]));
+  for (int i = kDegree - 1; i >= 0; --i) p = fma(p, s, set1(Form::kP[i]));
   return mul(above, fma(clamped, p, set1(0.5f)));
 }
 
@@ -62,22 +74,23 @@ inline V gelu_pieces(V x) {
   return sub(max(set1(0.0f), x), t);
 }
 
-template <bool kPieces, typename V>
+template <class P, bool kPieces, typename V>
 inline V gelu(V x) {
+  if constexpr (!P::kExactGelu) return gelu_polynomial<GeluShort>(x);
   if constexpr (kPieces) return gelu_pieces(x);
-  return gelu_polynomial(x);
+  return gelu_polynomial<GeluExact>(x);
 }
 
-template <KernelActivation A>
+template <KernelActivation A, class P>
 inline Vec activate(Vec x) {
   if constexpr (A == kActRelu) return max(set1(0.0f), x);
-  if constexpr (A == kActGelu) return gelu<kGeluPieces>(x);
+  if constexpr (A == kActGelu) return gelu<P, kGeluPieces>(x);
   return x;
 }
 
-template <KernelActivation A>
+template <KernelActivation A, class P>
 void activation(const float* src, float* dst, ptrdiff_t n) {
-  for (ptrdiff_t i = 0; i < n; i += kLanes) store(dst + i, activate<A>(load(src + i)));
+  for (ptrdiff_t i = 0; i < n; i += kLanes) store(dst + i, activate<A, P>(load(src + i)));
 }
 
 }  // namespace

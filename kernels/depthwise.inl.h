@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Depthwise convolution + activation + scale + residual, one channel block.
 //
-// N neighbouring results of a row stay in registers; each tap loads its weight once and takes the N
-// inputs as memory operands: N multiply-adds for N + 1 loads, which the two load ports of current
-// cores deliver at the rate of the two multiply-add ports. Any kernel size, and no branch at
-// borders: the planes carry zeros beside each row, and taps above and below the image are left out.
+// N neighbouring groups of a row stay in registers, a sum for each pixel; each tap loads its
+// weights once and takes the N inputs as memory operands: in fp32 N multiply-adds for N + 1 loads,
+// which the two load ports of current cores deliver at the rate of the two multiply-add ports.
+// Where a word holds n values, each input serves the sums of the n pixels in its group, and ⌈k / n⌉
+// products or one more do the work of k. Any kernel size, and no branch at borders: the planes
+// carry a gap beside each row, and taps above and below the image are left out.
 #pragma once
 
 #include "kernels/prefetch.inl.h"
@@ -12,61 +14,130 @@
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
-template <int N>
-void depthwise_tile(const DepthwiseParams& p, const float* src, const float* weights, int ky_count,
-                    float* dst, Prefetch& next) {
-  Vec sum[N];
-  const Vec bias = load(p.bias);
+// Groups that the taps of a row reach, from −`before` to the last, around a pixel's own.
+template <class P>
+struct Window {
+  int before, groups;
+  explicit Window(int kernel_size)
+      : before(((kernel_size - 1) / 2 + P::kPerWord - 1) / P::kPerWord),
+        groups(before + (kernel_size / 2 + P::kPerWord - 1) / P::kPerWord + 1) {}
+};
+
+// sums[pixel][lanes] = start + Σ over ky_count rows of taps, for N groups of pixels.
+template <class P, int N>
+void depthwise_tile(const float* src, int row_stride, const float* weights, int ky_count,
+                    int window, Vec start, float* sums, Prefetch& next) {
+  constexpr int kGroup = P::kPerWord;
+  Vec sum[N][kGroup];
 #pragma GCC unroll 32
-  for (int x = 0; x < N; ++x) sum[x] = bias;
-  for (int ky = 0; ky < ky_count; ++ky, src += p.row_stride) {
+  for (int x = 0; x < N; ++x) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kGroup; ++i) sum[x][i] = start;
+  }
+  for (int ky = 0; ky < ky_count; ++ky, src += row_stride) {
     next.step();
-    for (int kx = 0; kx < p.kernel_size; ++kx, weights += kLanes) {
-      const Vec w = load(weights);
-      const float* const row = src + kx * kLanes;
+    for (int g = 0; g < window; ++g, weights += kGroup * kLanes) {
+      Vec w[kGroup];
+#pragma GCC unroll 4
+      for (int i = 0; i < kGroup; ++i) w[i] = load(weights + i * kLanes);
+      const float* const row = src + g * kLanes;
 #pragma GCC unroll 32
-      for (int x = 0; x < N; ++x) sum[x] = fma(load(row + x * kLanes), w, sum[x]);
+      for (int x = 0; x < N; ++x) {
+        const Vec v = load(row + x * kLanes);
+#pragma GCC unroll 4
+        for (int i = 0; i < kGroup; ++i) sum[x][i] = P::dot(v, w[i], sum[x][i]);
+      }
     }
   }
 #pragma GCC unroll 32
-  for (int x = 0; x < N; ++x) store(dst + x * kLanes, sum[x]);
+  for (int x = 0; x < N; ++x) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kGroup; ++i) store(sums + (x * kGroup + i) * kLanes, sum[x][i]);
+  }
 }
 
-using DepthwiseTile = void (*)(const DepthwiseParams&, const float*, const float*, int, float*,
-                               Prefetch&);
+using DepthwiseTile = void (*)(const float*, int, const float*, int, int, Vec, float*, Prefetch&);
 
-template <int N, int... Rest>
-struct DepthwiseTiles : DepthwiseTiles<N - 1, N, Rest...> {};
-template <int... N>
-struct DepthwiseTiles<0, N...> {
-  static constexpr DepthwiseTile kBySize[] = {nullptr, depthwise_tile<N>...};
+template <class P, int N, int... Rest>
+struct DepthwiseTiles : DepthwiseTiles<P, N - 1, N, Rest...> {};
+template <class P, int... N>
+struct DepthwiseTiles<P, 0, N...> {
+  static constexpr DepthwiseTile kBySize[] = {nullptr, depthwise_tile<P, N>...};
 };
 
-template <KernelActivation A>
+// What the sum of these rows of taps begins with: the bias, or minus what src's zero point adds.
+template <class P>
+Vec start_of(const DepthwiseParams& p, int ky_begin, int ky_end) {
+  if constexpr (P::kUnscale) {
+    Vec sum = set1(0.0f);
+    for (int ky = ky_begin; ky < ky_end; ++ky) {
+      sum = P::subtract_sums(sum, load(p.row_zero + ky * kLanes));
+    }
+    return sum;
+  } else {
+    return load(p.bias);
+  }
+}
+
+// What follows the sums of a channel block.
+template <class P, KernelActivation A>
+struct DepthwiseEpilogue {
+  Vec bias, src_scale, scale, shift, unscale;
+
+  explicit DepthwiseEpilogue(const DepthwiseParams& p)
+      : bias(load(p.bias)),
+        src_scale(load(p.src_scale)),
+        scale(load(p.scale)),
+        shift(P::kUnscale ? load(p.shift) : bias),
+        unscale(P::kUnscale ? load(p.unscale) : bias) {}
+
+  // Of a tile: `src` are its groups, dst the panel's pixels.
+  void store_all(const float* sums, const float* src, int groups, float* dst) const {
+    constexpr int kGroup = P::kPerWord;
+    for (int g = 0; g < groups; ++g, sums += kGroup * kLanes, dst += kLanes) {
+      const Vec words = load(src + g * kLanes);
+      Vec v[kGroup];
+#pragma GCC unroll 4
+      for (int i = 0; i < kGroup; ++i) {
+        Vec u = load(sums + i * kLanes), h = mul(src_scale, P::unpack(words, i));
+        if constexpr (P::kUnscale) {
+          u = fma(P::to_float(u), unscale, bias);
+          h = add(h, shift);
+        }
+        v[i] = fma(scale, activate<A, P>(u), h);
+      }
+      P::store_panel(dst, v);
+    }
+  }
+};
+
+template <class P, KernelActivation A>
 void depthwise(const DepthwiseParams* params) {
   const DepthwiseParams& p = *params;
+  constexpr int kGroup = P::kPerWord, kTile = kRowTile / kGroup;
+  const Window<P> window(p.kernel_size);
   const int k = p.kernel_size, pad = (k - 1) / 2;
-  const int tiles = (p.w + kRowTile - 1) / kRowTile;
-  const int size = p.w / tiles, larger = p.w % tiles;
-  const Vec scale = load(p.scale), src_scale = load(p.src_scale);
-  const int steps = (p.y_end - p.y_begin) * tiles * k;
-  Prefetch next(p.next, p.next_lines, steps);
+  const int groups = (p.w + kGroup - 1) / kGroup;
+  const int tiles = (groups + kTile - 1) / kTile;
+  const int size = groups / tiles, larger = groups % tiles;
+  const DepthwiseEpilogue<P, A> epilogue(p);
+  Prefetch next(p.next, p.next_lines, (p.y_end - p.y_begin) * tiles * k);
+  alignas(64) float sums[kTile * kGroup * kLanes];
   float* dst = p.dst;
-  for (int y = p.y_begin; y < p.y_end; ++y, dst += p.w * kLanes) {
+  for (int y = p.y_begin; y < p.y_end; ++y, dst += p.w * kLanes / kGroup) {
     const int ky_begin = y < pad ? pad - y : 0;
     const int ky_end = p.h - y + pad < k ? p.h - y + pad : k;
-    const float* const weights = p.weights + ky_begin * k * kLanes;
-    const float* const first = p.src + (y + ky_begin - pad) * static_cast<ptrdiff_t>(p.row_stride);
+    const float* const weights = p.weights + ky_begin * window.groups * kGroup * kLanes;
+    const float* const src = p.src + y * static_cast<ptrdiff_t>(p.row_stride);
+    const float* const first =
+        src + (ky_begin - pad) * static_cast<ptrdiff_t>(p.row_stride) - window.before * kLanes;
+    const Vec start = start_of<P>(p, ky_begin, ky_end);
     for (int i = 0, x = 0; i < tiles; ++i) {
       const int n = size + (i < larger ? 1 : 0);
-      DepthwiseTiles<kRowTile>::kBySize[n](p, first + (x - pad) * kLanes, weights,
-                                           ky_end - ky_begin, dst + x * kLanes, next);
+      DepthwiseTiles<P, kTile>::kBySize[n](first + x * kLanes, p.row_stride, weights,
+                                           ky_end - ky_begin, window.groups, start, sums, next);
+      epilogue.store_all(sums, src + x * kLanes, n, dst + x * kLanes);
       x += n;
-    }
-    const float* const src = p.src + y * static_cast<ptrdiff_t>(p.row_stride);
-    for (int x = 0; x < p.w; ++x) {
-      const Vec u = activate<A>(load(dst + x * kLanes));
-      store(dst + x * kLanes, fma(scale, u, mul(src_scale, load(src + x * kLanes))));
     }
   }
 }

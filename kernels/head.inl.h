@@ -5,19 +5,29 @@
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
+template <class P>
 void mean(const MeanParams* params) {
   const MeanParams& p = *params;
+  const int whole = p.w / P::kPerWord, rest = p.w % P::kPerWord;
+  const Vec ones = P::ones(P::kPerWord);
   Vec total = set1(0.0f);
   for (int y = 0; y < p.h; ++y) {
     const float* const row = p.src + y * static_cast<ptrdiff_t>(p.row_stride);
     Vec sum = set1(0.0f);
-    for (int x = 0; x < p.w; ++x) sum = add(sum, load(row + x * kLanes));
-    total = add(total, sum);
+    for (int x = 0; x < whole; ++x) sum = P::dot(load(row + x * kLanes), ones, sum);
+    if (rest > 0) sum = P::dot(load(row + whole * kLanes), P::ones(rest), sum);
+    total = add(total, P::to_float(sum));
   }
-  store(p.dst, mul(total, set1(1.0f / (static_cast<float>(p.h) * static_cast<float>(p.w)))));
+  const Vec mean = mul(total, set1(1.0f / (static_cast<float>(p.h) * static_cast<float>(p.w))));
+  if constexpr (P::kUnscale) {
+    store(p.dst, fma(mean, load(p.scale), load(p.shift)));
+  } else {
+    store(p.dst, mean);
+  }
 }
 
-// kPeakChains independent chains of multiply-adds in registers: nothing but the FMA units is busy.
+// kPeakChains independent chains of multiply-adds in registers: nothing but their units is busy.
+template <class P>
 double fma_peak(long rounds, float* sink) {
   Vec chain[kPeakChains];
   const Vec factor = set1(0.999f), term = set1(1e-3f);
@@ -25,15 +35,15 @@ double fma_peak(long rounds, float* sink) {
   for (int i = 0; i < kPeakChains; ++i) chain[i] = set1(static_cast<float>(i));
   for (long r = 0; r < rounds; ++r) {
 #pragma GCC unroll 32
-    for (int i = 0; i < kPeakChains; ++i) chain[i] = fma(chain[i], factor, term);
+    for (int i = 0; i < kPeakChains; ++i) chain[i] = P::dot(chain[i], factor, term);
   }
   Vec sum = chain[0];
 #pragma GCC unroll 32
-  for (int i = 1; i < kPeakChains; ++i) sum = add(sum, chain[i]);
+  for (int i = 1; i < kPeakChains; ++i) sum = P::add_sums(sum, chain[i]);
   alignas(64) float lanes[kLanes];
   store(lanes, sum);
   *sink = lanes[0];
-  return 2.0 * kLanes * kPeakChains * static_cast<double>(rounds);
+  return 2.0 * kLanes * P::kPerWord * kPeakChains * static_cast<double>(rounds);
 }
 
 }  // namespace

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pointwise convolution as a matrix product: constant packed weights × a panel of pixels.
 //
-// A register tile holds N pixels × 2 vectors of output channels. For each input channel it loads
-// two weight vectors and broadcasts N panel values: 2N multiply-adds for N + 2 loads. Loops, inside
-// out: kSumChannels input channels (their weights for one tile stay near), the pixels of the panel,
-// the rest of the input channels, the tiles of output channels. Between the parts the sums wait in
-// a buffer that stays in L1. Each part is summed from zero before it is added: rounding errors grow
-// with the length of a chain.
+// A register tile holds N pixels × 2 vectors of output channels. For each word of input channels
+// (one, two or four of them) it loads two weight vectors and broadcasts N panel words: 2N
+// multiply-adds for N + 2 loads. Loops, inside out: kSumChannels words (their weights for one tile
+// stay near), the pixels of the panel, the rest of the input channels, the tiles of output
+// channels. Between the parts the sums wait in a buffer that stays in L1. Each part is summed from
+// zero before it is added: rounding errors grow with the length of a chain.
 #pragma once
 
 #include "kernels/prefetch.inl.h"
@@ -23,96 +23,159 @@ struct Sums {
   alignas(64) float v[kMostPixels * kOcTile];  // [pixel][kOcTile]
 };
 
-// sums (+)= over `ic` input channels of N pixels.
-template <int N>
-void pointwise_tile(const float* panel, ptrdiff_t panel_block_stride, const float* weights, int ic,
-                    bool first, float* sums, Prefetch& next) {
+// Words of a pixel in a block of the panel.
+template <class P>
+constexpr int kPixelWords = kLanes / P::kPerWord;
+
+// sums (+)= over `words` words of input channels of N pixels.
+template <class P, int N>
+void pointwise_tile(const float* panel, ptrdiff_t panel_block_stride, const float* weights,
+                    int words, bool first, float* sums, Prefetch& next) {
+  constexpr int kWords = kPixelWords<P>;
   Vec sum[N][kOcVecs];
 #pragma GCC unroll 16
   for (int p = 0; p < N; ++p) sum[p][0] = sum[p][1] = set1(0.0f);
-  const auto add_channel = [&](const float* x) __attribute__((always_inline)) {
+  const auto add_word = [&](const float* x) __attribute__((always_inline)) {
     const Vec w0 = load(weights), w1 = load(weights + kLanes);
     weights += kOcTile;
 #pragma GCC unroll 16
     for (int p = 0; p < N; ++p) {
-      const Vec v = broadcast(x + p * kLanes);
-      sum[p][0] = fma(v, w0, sum[p][0]);
-      sum[p][1] = fma(v, w1, sum[p][1]);
+      const Vec v = broadcast(x + p * kWords);
+      sum[p][0] = P::dot(v, w0, sum[p][0]);
+      sum[p][1] = P::dot(v, w1, sum[p][1]);
     }
   };
-  for (; ic >= kLanes; ic -= kLanes, panel += panel_block_stride) {
+  for (; words >= kWords; words -= kWords, panel += panel_block_stride) {
     next.step();
 #pragma GCC unroll 4
-    for (int i = 0; i < kLanes; ++i) add_channel(panel + i);
+    for (int i = 0; i < kWords; ++i) add_word(panel + i);
   }
-  for (int i = 0; i < ic; ++i) add_channel(panel + i);
+  for (int i = 0; i < words; ++i) add_word(panel + i);
 #pragma GCC unroll 16
   for (int p = 0; p < N; ++p) {
 #pragma GCC unroll 2
     for (int v = 0; v < kOcVecs; ++v) {
       float* const at = sums + p * kOcTile + v * kLanes;
-      store(at, first ? sum[p][v] : add(load(at), sum[p][v]));
+      store(at, first ? sum[p][v] : P::add_sums(load(at), sum[p][v]));
     }
   }
 }
 
 using PointwiseTile = void (*)(const float*, ptrdiff_t, const float*, int, bool, float*, Prefetch&);
 
-template <int N, int... Rest>
-struct PointwiseTiles : PointwiseTiles<N - 1, N, Rest...> {};
-template <int... N>
-struct PointwiseTiles<0, N...> {
-  static constexpr PointwiseTile kBySize[] = {nullptr, pointwise_tile<N>...};
+template <class P, int N, int... Rest>
+struct PointwiseTiles : PointwiseTiles<P, N - 1, N, Rest...> {};
+template <class P, int... N>
+struct PointwiseTiles<P, 0, N...> {
+  static constexpr PointwiseTile kBySize[] = {nullptr, pointwise_tile<P, N>...};
 };
 
 // sums[pixel][kOcTile] = Σ over `ic` input channels of weights[ic][kOcTile] · panel; pixels ≤
 // kMostPixels. `next` are the weights of the tile after this one.
-inline void sum_tile(const float* panel, ptrdiff_t panel_block_stride, int pixels, int ic,
-                     const float* weights, const float* next, Sums& sums) {
+template <class P>
+void sum_tile(const float* panel, ptrdiff_t panel_block_stride, int pixels, int ic,
+              const float* weights, const float* next, Sums& sums) {
   // ⌈pixels / kPixelTile⌉ tiles of nearly equal size: a multiply-add costs the same in a slightly
   // smaller tile, while a small rest would leave the ports idle.
   const int tiles = (pixels + kPixelTile - 1) / kPixelTile;
   const int size = pixels / tiles, larger = pixels % tiles;
-  const int blocks = ic / kLanes;
-  Prefetch fetch(next, blocks * kOcTile * kLanes / kLineFloats, tiles * (blocks > 0 ? blocks : 1));
-  for (int c = 0; c < ic; c += kSumChannels) {
-    const int channels = kSumChannels < ic - c ? kSumChannels : ic - c;
-    const float* x = panel + c / kLanes * panel_block_stride;
+  const int blocks = ic / kLanes, words = (ic + P::kPerWord - 1) / P::kPerWord;
+  Prefetch fetch(next, blocks * kPixelWords<P> * kOcTile / kLineFloats,
+                 tiles * (blocks > 0 ? blocks : 1));
+  for (int i = 0; i < words; i += kSumChannels) {
+    const int now = kSumChannels < words - i ? kSumChannels : words - i;
+    const float* x = panel + i / kPixelWords<P> * panel_block_stride;
     float* to = sums.v;
-    for (int i = 0; i < tiles; ++i) {
-      const int n = size + (i < larger ? 1 : 0);
-      PointwiseTiles<kPixelTile>::kBySize[n](x, panel_block_stride, weights, channels, c == 0, to,
-                                             fetch);
-      x += n * kLanes;
+    for (int k = 0; k < tiles; ++k) {
+      const int n = size + (k < larger ? 1 : 0);
+      PointwiseTiles<P, kPixelTile>::kBySize[n](x, panel_block_stride, weights, now, i == 0, to,
+                                                fetch);
+      x += n * kPixelWords<P>;
       to += n * kOcTile;
     }
-    weights += channels * kOcTile;
+    weights += now * kOcTile;
   }
 }
 
-template <KernelActivation A>
+// What follows the sums of one vector of output channels: operands of P1, planes of P2.
+template <class P1, class P2, KernelActivation A>
+struct PointwiseEpilogue {
+  Vec bias, scale, shift, unscale, border;
+
+  PointwiseEpilogue(const PointwiseParams& p, ptrdiff_t o)
+      : bias(load(p.bias + o)),
+        scale(load(p.scale + o)),
+        shift(load(p.shift + o)),
+        unscale(P1::kUnscale ? load(p.unscale + o) : bias),
+        border(P2::kBorder ? load(p.border + o) : set1(0.0f)) {}
+
+  Vec finish(const float* sum) const {
+    const Vec x = P1::kUnscale ? fma(P1::to_float(load(sum)), unscale, bias) : add(load(sum), bias);
+    return fma(scale, activate<A, P2>(x), shift);
+  }
+
+  // `pixels` pixels, the first of which is pixel `x` of its row.
+  void store_all(const PointwiseParams& p, const float* sums, const int32_t* offset, int pixels,
+                 int x, float* dst) const {
+    if constexpr (P2::kPerWord == 1) {
+      for (int i = 0; i < pixels; ++i) store(dst + offset[i], finish(sums + i * kOcTile));
+    } else {
+      store_groups(p, sums, offset, pixels, x, dst);
+    }
+  }
+
+  void store_groups(const PointwiseParams& p, const float* sums, const int32_t* offset, int pixels,
+                    int x, float* dst) const {
+    constexpr int kGroup = P2::kPerWord;
+    for (int i = 0; i < pixels;) {
+      float* const to = dst + offset[i];
+      const int left = p.row_pixels - x < pixels - i ? p.row_pixels - x : pixels - i;
+      const int n = left < kGroup ? left : kGroup;
+      Vec v[kGroup];
+      if (n == kGroup) {
+#pragma GCC unroll 4
+        for (int k = 0; k < kGroup; ++k) v[k] = finish(sums + (i + k) * kOcTile);
+        P2::store_plane(to, v);
+      } else {
+        for (int k = 0; k < n; ++k) v[k] = finish(sums + (i + k) * kOcTile);
+        for (int k = n; k < kGroup; ++k) v[k] = P2::border_value(border);
+        P2::store_plane(to, v);
+      }
+      i += n;
+      x += n;
+      if (x < p.row_pixels) continue;
+      x = 0;
+      if constexpr (P2::kBorder) fill_gap(p, to + kLanes);
+    }
+  }
+
+  void fill_gap(const PointwiseParams& p, float* at) const {
+    for (int g = 0; g < p.gap; ++g) store(at + g * kLanes, border);
+  }
+};
+
+template <class P1, class P2, KernelActivation A>
 void pointwise(const PointwiseParams* params) {
   const PointwiseParams& p = *params;
-  const int rows = (p.ic + kLanes - 1) / kLanes * kLanes;
+  const int rows = (p.ic + kLanes - 1) / kLanes * kPixelWords<P1>;
   const auto weights_of = [&](int tile) {
     return p.weights + static_cast<ptrdiff_t>(tile) * rows * kOcTile;
   };
   Sums sums;
   for (int first = 0; first < p.pixels; first += kMostPixels) {
     const int pixels = kMostPixels < p.pixels - first ? kMostPixels : p.pixels - first;
-    const int32_t* const offset = p.dst_offset + first;
     for (int t = p.tile_begin; t < p.tile_end; ++t) {
       const int next = t + 1 < p.tile_end ? t + 1 : p.tile_begin;
-      sum_tile(p.panel + first * kLanes, p.panel_block_stride, pixels, p.ic, weights_of(t),
-               weights_of(next), sums);
+      sum_tile<P1>(p.panel + first * kPixelWords<P1>, p.panel_block_stride, pixels, p.ic,
+                   weights_of(t), weights_of(next), sums);
       for (int v = 0; v < kOcVecs && t * kOcVecs + v < p.oc_blk; ++v) {
-        const ptrdiff_t o = static_cast<ptrdiff_t>(t) * kOcTile + v * kLanes;
-        const Vec bias = load(p.bias + o), scale = load(p.scale + o), shift = load(p.shift + o);
+        const PointwiseEpilogue<P1, P2, A> epilogue(
+            p, static_cast<ptrdiff_t>(t) * kOcTile + v * kLanes);
         float* const dst = p.dst + (static_cast<ptrdiff_t>(t) * kOcVecs + v) * p.dst_block_stride;
-        for (int i = 0; i < pixels; ++i) {
-          const Vec sum = add(load(sums.v + i * kOcTile + v * kLanes), bias);
-          store(dst + offset[i], fma(scale, activate<A>(sum), shift));
+        if (P2::kBorder && first == 0 && p.gap_before) {
+          epilogue.fill_gap(p, dst + p.dst_offset[0] - p.gap * kLanes);
         }
+        epilogue.store_all(p, sums.v + v * kLanes, p.dst_offset + first, pixels, first, dst);
       }
     }
   }

@@ -10,16 +10,21 @@
 namespace convmixer {
 
 struct Variant {
-  std::string name;          // "avx512", "avx2", "portable"
+  std::string isa;           // "avx512", "avx2", "portable": what a user asks for
+  std::string name;          // of the table: the same in fp32, else "avx512_bf16", "avxvnni", …
   const KernelTable* table;  // null where it cannot run here
   std::string refusal;       // why, or ""
 };
 
-// Every variant the project has, best first, those of other builds and CPUs with the reason.
-std::vector<Variant> variants();
+// Every variant the project has for a precision, best first, those of other builds and CPUs with
+// the reason. In int8, avx2 has two.
+std::vector<Variant> variants(Precision precision = kFp32);
 
 // Those that can run, best first: the one list that tests, benchmarks and plans walk.
-std::vector<const KernelTable*> available_tables();
+std::vector<const KernelTable*> available_tables(Precision precision = kFp32);
+
+// "fp32", "bf16", "int8".
+const char* precision_name(Precision precision);
 
 // The automatic choice is limited by the environment variable CONVMIXER_ISA: "" where it is unset
 // or empty, else its value. Throws Error(kInvalidArgument) for a name that is no variant's.

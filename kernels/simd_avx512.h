@@ -12,7 +12,6 @@ namespace {
 using Vec = __m512;
 
 constexpr int kLanes = 16;
-constexpr const char* kName = "avx512";
 // 14 × 2 accumulators, 2 weight vectors: 30 of 32 registers; the broadcasts are memory operands.
 constexpr int kPixelTile = 14;
 // 16 accumulators, 1 weight vector; the inputs are memory operands.
@@ -37,6 +36,73 @@ inline Vec abs(Vec x) { return _mm512_abs_ps(x); }
 inline Vec lookup(const float* table, Vec index) {
   return _mm512_maskz_permutexvar_ps(0xFFFF, _mm512_castps_si512(index), load(table));
 }
+
+// The same word in every lane.
+inline Vec set_word(uint32_t v) {
+  return _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(v)));
+}
+
+#ifdef __AVX512BF16__
+inline Vec dot_bf16(Vec x, Vec w, Vec sum) {
+  return _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)w);
+}
+inline Vec unpack_bf16(Vec words, int i) {
+  const __m512i bits = _mm512_castps_si512(words);
+  return _mm512_castsi512_ps(i == 0 ? _mm512_maskz_slli_epi32(0xFFFF, bits, 16)
+                                    : _mm512_and_epi32(bits, _mm512_set1_epi32(-65536)));
+}
+// [pixel][channel]
+inline void store_panel_bf16(float* dst, const Vec* v) {
+  _mm512_storeu_si512(dst, (__m512i)_mm512_cvtne2ps_pbh(v[1], v[0]));
+}
+// [channel][pixel]
+inline void store_plane_bf16(float* dst, const Vec* v) {
+  const __m512i low = _mm512_maskz_cvtepu16_epi32(0xFFFF, (__m256i)_mm512_cvtneps_pbh(v[0]));
+  const __m512i high = _mm512_maskz_cvtepu16_epi32(0xFFFF, (__m256i)_mm512_cvtneps_pbh(v[1]));
+  _mm512_store_si512(dst, _mm512_or_si512(low, _mm512_maskz_slli_epi32(0xFFFF, high, 16)));
+}
+#endif
+
+#ifdef __AVX512VNNI__
+inline Vec dot_int8(Vec x, Vec w, Vec sum) {
+  return _mm512_castsi512_ps(_mm512_dpbusd_epi32(_mm512_castps_si512(sum), _mm512_castps_si512(x),
+                                                 _mm512_castps_si512(w)));
+}
+inline Vec add_int32(Vec a, Vec b) {
+  return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
+inline Vec sub_int32(Vec a, Vec b) {
+  return _mm512_castsi512_ps(_mm512_sub_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
+inline Vec int32_to_float(Vec v) {
+  return _mm512_maskz_cvtepi32_ps(0xFFFF, _mm512_castps_si512(v));
+}
+inline Vec unpack_int8(Vec words, int i) {
+  const __m512i bytes =
+      _mm512_maskz_srli_epi32(0xFFFF, _mm512_castps_si512(words), 8u * static_cast<unsigned>(i));
+  return _mm512_maskz_cvtepi32_ps(0xFFFF, _mm512_and_si512(bytes, _mm512_set1_epi32(255)));
+}
+// Four vectors of floats to bytes; 128 bits hold four channels of each pixel: [pixel][4].
+inline __m512i to_bytes(const Vec* v) {
+  __m512i q[4];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    q[i] = _mm512_maskz_cvtps_epi32(0xFFFF, min(max(v[i], set1(0.0f)), set1(255.0f)));
+  }
+  return _mm512_packus_epi16(_mm512_packs_epi32(q[0], q[1]), _mm512_packs_epi32(q[2], q[3]));
+}
+// [pixel][channel]
+inline void store_panel_int8(float* dst, const Vec* v) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  _mm512_storeu_si512(dst, _mm512_maskz_permutexvar_epi32(0xFFFF, order, to_bytes(v)));
+}
+// [channel][pixel]
+inline void store_plane_int8(float* dst, const Vec* v) {
+  const __m512i order = _mm512_maskz_broadcast_i32x4(
+      0xFFFF, _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+  _mm512_store_si512(dst, _mm512_shuffle_epi8(to_bytes(v), order));
+}
+#endif
 
 // Into L2, for reading or writing soon.
 inline void prefetch(const float* p) { __builtin_prefetch(p, 0, 2); }

@@ -17,6 +17,9 @@
 // quarters, or with two levels up to four sixteenths.
 #pragma once
 
+#include "kernels/pointwise.inl.h"
+#include "kernels/precision_fp32.inl.h"
+
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
@@ -110,7 +113,7 @@ void add_to_target(const StrassenParams& params, int tile, const StrassenTarget&
       float* const at = dst + offset[i];
       const Vec before = to.first ? set1(0.0f) : load(at);
       const Vec sum = fma(load(from + i * kOcTile), sign, before);
-      store(at, to.last ? fma(scale, activate<A>(fma(sum, unscale, bias)), shift) : sum);
+      store(at, to.last ? fma(scale, activate<A, Fp32>(fma(sum, unscale, bias)), shift) : sum);
     }
   }
 }
@@ -133,8 +136,9 @@ void strassen_product(const StrassenParams& params, const StrassenOperand& x, co
   for (int t = p.tile_begin; t < p.tile_end; ++t) {
     const float* const tile = weights + t * tile_floats;
     for (int i = 0; i < count; ++i) prefetch_target(p, t, targets[i], x.pixels);
-    sum_tile(x.x, x.block_stride, x.pixels, ic, tile,
-             t + 1 < p.tile_end ? tile + tile_floats : next + p.tile_begin * tile_floats, sums);
+    sum_tile<Fp32>(x.x, x.block_stride, x.pixels, ic, tile,
+                   t + 1 < p.tile_end ? tile + tile_floats : next + p.tile_begin * tile_floats,
+                   sums);
     for (int i = 0; i < count; ++i) add_to_target<A>(params, t, targets[i], x.pixels, sums);
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel texts, compiled for CONVMIXER_ISA, and the one symbol that an instruction set's object
+// The kernel texts, compiled for CONVMIXER_ISA and one precision: CONVMIXER_BF16, CONVMIXER_INT8 or
+// neither, and the one symbol that an instruction set's object
 // exports.
 #pragma once
 
@@ -8,24 +9,66 @@
 #include "kernels/head.inl.h"
 #include "kernels/patch_embed.inl.h"
 #include "kernels/pointwise.inl.h"
+#include "kernels/precision_fp32.inl.h"
 #include "kernels/strassen.inl.h"
+#if defined(CONVMIXER_BF16)
+#include "kernels/precision_bf16.inl.h"
+#elif defined(CONVMIXER_INT8)
+#include "kernels/precision_int8.inl.h"
+#endif
+
+#define CONVMIXER_TEXT_OF(name) #name
+#define CONVMIXER_TEXT(name) CONVMIXER_TEXT_OF(name)
 
 namespace convmixer::CONVMIXER_ISA {
+namespace {
+
+#if defined(CONVMIXER_BF16)
+using BlockPrecision = Bf16;
+#elif defined(CONVMIXER_INT8)
+using BlockPrecision = Int8;
+#else
+using BlockPrecision = Fp32;
+#endif
+
+// P: of the blocks.
+template <class P>
+constexpr KernelTable table() {
+  using Q = typename P::Patches;
+  KernelTable t{};
+  t.name = CONVMIXER_TEXT(CONVMIXER_ISA);
+  t.precision = P::kPrecision;
+  t.per_word = P::kPerWord;
+  t.lanes = kLanes;
+  t.oc_tile = kOcTile;
+  t.pixel_tile = kPixelTile;
+  t.pointwise[kActIdentity] = pointwise<P, P, kActIdentity>;
+  t.pointwise[kActRelu] = pointwise<P, P, kActRelu>;
+  t.pointwise[kActGelu] = pointwise<P, P, kActGelu>;
+  t.patch_embed[kActIdentity] = pointwise<Q, P, kActIdentity>;
+  t.patch_embed[kActRelu] = pointwise<Q, P, kActRelu>;
+  t.patch_embed[kActGelu] = pointwise<Q, P, kActGelu>;
+  if constexpr (P::kPrecision == kFp32) {
+    t.strassen[kActIdentity] = strassen<kActIdentity>;
+    t.strassen[kActRelu] = strassen<kActRelu>;
+    t.strassen[kActGelu] = strassen<kActGelu>;
+  }
+  t.depthwise[kActIdentity] = depthwise<P, kActIdentity>;
+  t.depthwise[kActRelu] = depthwise<P, kActRelu>;
+  t.depthwise[kActGelu] = depthwise<P, kActGelu>;
+  t.patches_f32 = patches<float, false, Q>;
+  t.patches_u8 = patches<unsigned char, true, Q>;
+  t.mean = mean<P>;
+  t.activation[kActIdentity] = activation<kActIdentity, P>;
+  t.activation[kActRelu] = activation<kActRelu, P>;
+  t.activation[kActGelu] = activation<kActGelu, P>;
+  t.fma_peak = fma_peak<P>;
+  return t;
+}
+
+}  // namespace
 
 extern const KernelTable kTable;
-const KernelTable kTable = {
-    kName,
-    kLanes,
-    kOcTile,
-    kPixelTile,
-    {pointwise<kActIdentity>, pointwise<kActRelu>, pointwise<kActGelu>},
-    {strassen<kActIdentity>, strassen<kActRelu>, strassen<kActGelu>},
-    {depthwise<kActIdentity>, depthwise<kActRelu>, depthwise<kActGelu>},
-    patches<float, false>,
-    patches<unsigned char, true>,
-    mean,
-    {activation<kActIdentity>, activation<kActRelu>, activation<kActGelu>},
-    fma_peak,
-};
+constexpr KernelTable kTable = table<BlockPrecision>();
 
 }  // namespace convmixer::CONVMIXER_ISA

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "models/quantization.h"
 #include "support/error.h"
 
 namespace convmixer {
@@ -449,7 +450,7 @@ class GraphBuilder {
 
   void refuse_other_tensors() const {
     for (const auto& [tensor, view] : checkpoint_.tensors) {
-      if (used_.count(tensor) == 0) {
+      if (used_.count(tensor) == 0 && !tensor.starts_with(kQuantPrefix)) {
         fail(Code::kFormat, checkpoint_.name,
              fmt::format("expected only a ConvMixer's tensors, found {} of shape {}",
                          in_quotes(tensor), shape_text(view.shape)));

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/candidates.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/registry.h"
+#include "support/error.h"
+
+namespace convmixer {
+namespace {
+
+std::string refuse_onednn(const PlanOptions& options, Precision precision,
+                          const std::string& limit) {
+  if (onednn::version().empty()) return "not part of this build";
+  if (options.onednn == OneDnn::kOff) return "switched off";
+  if (options.onednn == OneDnn::kOn) return "";
+  if (precision != kFp32) return "serves fp32 only";
+  if (options.strassen == Strassen::kOn) return "Strassen products are asked for";
+  if (!options.isa.empty()) return "isa " + options.isa + " is asked for";
+  if (!limit.empty()) return "CONVMIXER_ISA limits the choice, and oneDNN makes its own";
+  return "";
+}
+
+const KernelTable* fp32_table(const std::string& isa) {
+  for (const Variant& v : variants()) {
+    if (v.isa == isa) return v.table;
+  }
+  return nullptr;
+}
+
+std::vector<Candidate> list_candidates(const PlanOptions& options, Precision precision) {
+  const std::string limit = options.isa.empty() ? isa_limit() : "";
+  std::vector<Candidate> list;
+  bool above_limit = !limit.empty();
+  for (const Variant& v : variants(precision)) {
+    Candidate c{v.name, v.table, fp32_table(v.isa), v.refusal};
+    if (v.isa == limit || v.isa == "portable") above_limit = false;
+    if (!options.isa.empty() && v.isa != options.isa)
+      c.refusal = "isa " + options.isa + " is asked for";
+    if (c.refusal.empty() && above_limit) c.refusal = "CONVMIXER_ISA limits the choice to " + limit;
+    if (options.onednn == OneDnn::kOn) c.refusal = "oneDNN is asked for";
+    if (v.isa == "portable") {
+      list.push_back({"onednn", nullptr, nullptr, refuse_onednn(options, precision, limit)});
+      // Far slower than fp32, which is never what somebody wants who did not ask for it.
+      if (c.refusal.empty() && precision != kFp32 && options.isa.empty()) {
+        c.refusal = fmt::format("its {} is slow, and runs only where isa portable is asked for",
+                                precision_name(precision));
+      }
+    }
+    list.push_back(std::move(c));
+  }
+  return list;
+}
+
+bool any_can_run(const std::vector<Candidate>& list) {
+  return std::any_of(list.begin(), list.end(), [](auto& c) { return c.refusal.empty(); });
+}
+
+void check_options(const PlanOptions& options, Precision precision) {
+  if (!options.isa.empty()) {
+    const std::vector<Variant> list = variants();
+    if (std::none_of(list.begin(), list.end(), [&](auto& v) { return v.isa == options.isa; })) {
+      throw Error(Code::kInvalidArgument, fmt::format("isa: expected one of {}, found \"{}\"",
+                                                      variant_names(), options.isa));
+    }
+  }
+  if (options.onednn == OneDnn::kOn && !options.isa.empty()) {
+    throw Error(Code::kInvalidArgument,
+                fmt::format("oneDNN chooses its own instruction set: leave isa out, found \"{}\"",
+                            options.isa));
+  }
+  const bool strassen = options.strassen == Strassen::kOn || options.strassen == Strassen::kTwo;
+  if (options.onednn == OneDnn::kOn && strassen) {
+    throw Error(Code::kInvalidArgument, "oneDNN has no Strassen products: ask for one of the two");
+  }
+  if (options.onednn == OneDnn::kOn && precision != kFp32) {
+    throw Error(Code::kInvalidArgument, fmt::format("oneDNN serves fp32 only: ask for it or for {}",
+                                                    precision_name(precision)));
+  }
+  if (options.low_memory && strassen) {
+    throw Error(
+        Code::kInvalidArgument,
+        "Strassen's weights take 7/4 of the memory, of two levels 49/16: ask for them or for "
+        "low memory");
+  }
+}
+
+[[noreturn]] void refuse_all(const PlanOptions& options, Precision precision,
+                             const std::vector<Candidate>& list) {
+  if (options.onednn == OneDnn::kOn) {
+    throw Error(Code::kUnsupported, "oneDNN is asked for, but it is not part of this build");
+  }
+  std::string why, valid;
+  for (const Variant& v : variants(precision)) {
+    if (v.table != nullptr && valid.find(v.isa) == std::string::npos) {
+      valid += (valid.empty() ? "" : ", ") + v.isa;
+    }
+    if (v.isa == options.isa) why += (why.empty() ? "" : "; ") + v.name + ": " + v.refusal;
+  }
+  if (options.isa.empty()) {
+    for (const Candidate& c : list) why += (why.empty() ? "" : "; ") + c.name + ": " + c.refusal;
+  } else if (why.empty()) {
+    why = "it has no such kernels";
+  }
+  const std::string wanted = fmt::format("precision {}{}{}", precision_name(precision),
+                                         options.isa.empty() ? "" : ", isa ", options.isa);
+  throw Error(Code::kUnsupported, fmt::format("{}: {}; here can run: {}", wanted, why, valid));
+}
+
+}  // namespace
+
+Precision chosen_precision(const PlanOptions& options) {
+  switch (options.precision) {
+    case PrecisionOption::kFp32:
+      return kFp32;
+    case PrecisionOption::kBf16:
+      return kBf16;
+    case PrecisionOption::kInt8:
+      return kInt8;
+    case PrecisionOption::kAuto:
+      break;
+  }
+  const bool strassen = options.strassen == Strassen::kOn || options.strassen == Strassen::kTwo;
+  if (options.onednn == OneDnn::kOn || strassen || options.isa == "portable") return kFp32;
+  return any_can_run(list_candidates(options, kBf16)) ? kBf16 : kFp32;
+}
+
+std::vector<Candidate> candidates(const PlanOptions& options) {
+  const Precision precision = chosen_precision(options);
+  check_options(options, precision);
+  std::vector<Candidate> list = list_candidates(options, precision);
+  if (!any_can_run(list)) refuse_all(options, precision, list);
+  return list;
+}
+
+}  // namespace convmixer

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which variants may run a plan, and why not the others.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/plan.h"
+
+namespace convmixer {
+
+struct Candidate {
+  std::string name;
+  const KernelTable* table = nullptr;  // null for oneDNN
+  const KernelTable* fp32 = nullptr;   // of the same instruction set
+  std::string refusal;                 // of every layer; "" if it may run
+};
+
+// Best first, at least one without a refusal. oneDNN stands before portable: it has code for CPUs
+// that we have none for. Throws as make_plan does.
+std::vector<Candidate> candidates(const PlanOptions& options);
+
+// What kAuto means here.
+Precision chosen_precision(const PlanOptions& options);
+
+}  // namespace convmixer

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a kernel text takes as its parameter P: how words of a precision are multiplied, unpacked
+// and packed. This one is every variant's, since other precisions have layers in fp32 too.
+//   dot(x, w, sum)          sum + Σ of a word's products
+//   to_float, add_sums      of sums
+//   unpack(words, i)        value i of each word as float
+//   store_panel(dst, v)     kPerWord pixels of the panel, one behind the other (unaligned)
+//   store_plane(dst, v)     kPerWord pixels of a plane's group
+//   element(v)              one value, rounded
+//   Patches                 of the patch embedding's operands
+// kUnscale: sums are int32, and zero points and scales lead to reals. kBorder: the border's value
+// is the layer's, and is written with its pixels. kExactGelu: GELU to fp32's accuracy.
+#pragma once
+
+namespace convmixer::CONVMIXER_ISA {
+namespace {
+
+struct Fp32 {
+  static constexpr Precision kPrecision = kFp32;
+  static constexpr int kPerWord = 1;
+  static constexpr bool kUnscale = false, kBorder = false, kExactGelu = true;
+  using Element = float;
+  using Patches = Fp32;
+
+  static Vec dot(Vec x, Vec w, Vec sum) { return fma(x, w, sum); }
+  static Vec to_float(Vec sum) { return sum; }
+  static Vec add_sums(Vec a, Vec b) { return add(a, b); }
+  static Vec ones(int) { return set1(1.0f); }
+  static Vec unpack(Vec words, int) { return words; }
+  static void store_panel(float* dst, const Vec* v) { store(dst, v[0]); }
+  static void store_plane(float* dst, const Vec* v) { store(dst, v[0]); }
+  static float element(float v) { return v; }
+};
+
+}  // namespace
+}  // namespace convmixer::CONVMIXER_ISA

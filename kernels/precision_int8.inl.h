@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Four bytes a word; see precision_fp32.inl.h. Of the vector functions it needs dot_int8,
+// add_int32, sub_int32, int32_to_float, unpack_int8, store_panel_int8 and store_plane_int8.
+//
+// Rounding to bytes: the nearest whole number, ties to even, then 0 … 255; NaN becomes 0.
+#pragma once
+
+#include "kernels/precision_fp32.inl.h"
+
+namespace convmixer::CONVMIXER_ISA {
+namespace {
+
+struct Int8 {
+  static constexpr Precision kPrecision = kInt8;
+  static constexpr int kPerWord = 4;
+  static constexpr bool kUnscale = true, kBorder = true, kExactGelu = false;
+  using Patches = Fp32;
+
+  static Vec dot(Vec x, Vec w, Vec sum) { return dot_int8(x, w, sum); }
+  static Vec to_float(Vec sum) { return int32_to_float(sum); }
+  static Vec add_sums(Vec a, Vec b) { return add_int32(a, b); }
+  static Vec subtract_sums(Vec a, Vec b) { return sub_int32(a, b); }
+  // 1 in the first n values.
+  static Vec ones(int n) { return set_word(0x01010101u >> (8 * (4 - n))); }
+  static Vec unpack(Vec words, int i) { return unpack_int8(words, i); }
+  static void store_panel(float* dst, const Vec* v) { store_panel_int8(dst, v); }
+  static void store_plane(float* dst, const Vec* v) { store_plane_int8(dst, v); }
+  // The zero point as a float, from a word of four of it.
+  static Vec border_value(Vec border) { return unpack_int8(border, 0); }
+};
+
+}  // namespace
+}  // namespace convmixer::CONVMIXER_ISA

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// The scales of int8 in a model file: F32 tensors quant.LAYER.scale and quant.LAYER.zero_point of
+// [dim] values each, where LAYER is stem, blocks.N.depthwise or blocks.N.pointwise.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/quantize.h"
+#include "models/convmixer.h"
+
+namespace convmixer {
+
+// Tensors of this prefix belong to the scales, and none of the network's does.
+constexpr const char* kQuantPrefix = "quant.";
+
+// Empty where the file has no such tensor at all. Otherwise all must be there, for each layer of
+// `config` and no other, with values that check_quantization accepts: Error(kFormat) names file and
+// tensor.
+Quantization read_quantization(const Checkpoint& checkpoint, const ModelConfig& config);
+
+// Layer names in the order stem, blocks.0.depthwise, blocks.0.pointwise, ….
+std::vector<std::string> quantized_layers(int depth);
+
+}  // namespace convmixer
