@@ -35,14 +35,13 @@ double fma_peak(long rounds, float* sink) {
   for (int i = 0; i < kPeakChains; ++i) chain[i] = set1(static_cast<float>(i));
   for (long r = 0; r < rounds; ++r) {
 #pragma GCC unroll 32
-    for (int i = 0; i < kPeakChains; ++i) chain[i] = P::dot(chain[i], factor, term);
+    for (int i = 0; i < kPeakChains; ++i) chain[i] = P::chain(chain[i], factor, term);
   }
-  Vec sum = chain[0];
+  alignas(64) float lanes[kPeakChains * kLanes];
 #pragma GCC unroll 32
-  for (int i = 1; i < kPeakChains; ++i) sum = P::add_sums(sum, chain[i]);
-  alignas(64) float lanes[kLanes];
-  store(lanes, sum);
-  *sink = lanes[0];
+  for (int i = 0; i < kPeakChains; ++i) store(lanes + i * kLanes, chain[i]);
+  *sink = 0;
+  for (int i = 0; i < kPeakChains; ++i) *sink += lanes[i * kLanes];
   return 2.0 * kLanes * P::kPerWord * kPeakChains * static_cast<double>(rounds);
 }
 

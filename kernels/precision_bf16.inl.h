@@ -20,6 +20,7 @@ struct Bf16 {
   static Vec add_sums(Vec a, Vec b) { return add(a, b); }
   // 1 in the first n values.
   static Vec ones(int n) { return set_word(n == 1 ? 0x3f80u : 0x3f803f80u); }
+  static Vec chain(Vec sum, Vec x, Vec w) { return dot(x, w, sum); }
   static Vec unpack(Vec words, int i) { return unpack_bf16(words, i); }
   static void store_panel(float* dst, const Vec* v) { store_panel_bf16(dst, v); }
   static void store_plane(float* dst, const Vec* v) { store_plane_bf16(dst, v); }

@@ -7,6 +7,7 @@
 //   store_panel(dst, v)     kPerWord pixels of the panel, one behind the other (unaligned)
 //   store_plane(dst, v)     kPerWord pixels of a plane's group
 //   element(v)              one value, rounded
+//   chain(v, a, b)          the multiply-add that fma_peak counts, of v
 //   Patches                 of the patch embedding's operands
 // kUnscale: sums are int32, and zero points and scales lead to reals. kBorder: the border's value
 // is the layer's, and is written with its pixels. kExactGelu: GELU to fp32's accuracy.
@@ -30,6 +31,7 @@ struct Fp32 {
   static void store_panel(float* dst, const Vec* v) { store(dst, v[0]); }
   static void store_plane(float* dst, const Vec* v) { store(dst, v[0]); }
   static float element(float v) { return v; }
+  static Vec chain(Vec v, Vec factor, Vec term) { return fma(v, factor, term); }
 };
 
 }  // namespace

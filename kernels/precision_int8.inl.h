@@ -22,6 +22,7 @@ struct Int8 {
   static Vec subtract_sums(Vec a, Vec b) { return sub_int32(a, b); }
   // 1 in the first n values.
   static Vec ones(int n) { return set_word(0x01010101u >> (8 * (4 - n))); }
+  static Vec chain(Vec v, Vec, Vec w) { return dot(v, w, v); }
   static Vec unpack(Vec words, int i) { return unpack_int8(words, i); }
   static void store_panel(float* dst, const Vec* v) { store_panel_int8(dst, v); }
   static void store_plane(float* dst, const Vec* v) { store_plane_int8(dst, v); }

@@ -3,7 +3,6 @@
 // a CPU without AVX-512 tests them in that shape all the same.
 #define CONVMIXER_ISA wide
 #define CONVMIXER_PORTABLE_LANES 16
-#define CONVMIXER_PORTABLE_NAME "wide"
 #define CONVMIXER_PORTABLE_PIXEL_TILE 14
 #define CONVMIXER_PORTABLE_ROW_TILE 16
 #include "kernels/simd_portable.h"

@@ -23,5 +23,6 @@ KernelTests strassen_tests(const KernelTable& table);
 KernelTests depthwise_tests(const KernelTable& table);
 KernelTests patch_tests(const KernelTable& table);  // patches, the patch embedding, the mean
 KernelTests activation_tests();
+KernelTests precision_tests(const KernelTable& table);  // all of those, in bf16 and int8
 
 }  // namespace convmixer::test

@@ -5,16 +5,28 @@
 
 #include <set>
 
+#include "kernels/cpu.h"
 #include "kernels/registry.h"
 #include "tests/kernel_tests.h"
 #include "tests/register_test.h"
 
 namespace convmixer {
 
-// isa_wide.cpp: the kernel texts in the shape of avx512, on any CPU.
+// isa_wide*.cpp: the kernel texts in the shape of avx512, on any CPU.
 namespace wide {
 extern const KernelTable kTable;
 }
+namespace wide_bf16 {
+extern const KernelTable kTable;
+}
+namespace wide_int8 {
+extern const KernelTable kTable;
+}
+#ifdef CONVMIXER_TEST_EVEX_VNNI
+namespace evex_vnni {
+extern const KernelTable kTable;
+}
+#endif
 
 namespace test {
 namespace {
@@ -25,9 +37,12 @@ std::set<std::string>& variants_run() {
 }
 
 void add_all(const std::string& variant, const KernelTable& table) {
-  for (const KernelTests& tests :
-       {pointwise_tests(table), strassen_tests(table), depthwise_tests(table), patch_tests(table),
-        activation_tests()}) {
+  std::vector<KernelTests> lists{precision_tests(table)};
+  if (table.precision == kFp32) {
+    lists = {pointwise_tests(table), strassen_tests(table), depthwise_tests(table),
+             patch_tests(table), activation_tests()};
+  }
+  for (const KernelTests& tests : lists) {
     for (const KernelTest& test : tests) {
       register_test(test.op + "/" + variant, test.shape, "", [&table, variant, body = test.body] {
         ASSERT_EQ(variant, table.name);
@@ -42,8 +57,10 @@ void add_all(const std::string& variant, const KernelTable& table) {
 class EveryVariantRan : public testing::Environment {
   void TearDown() override {
     if (testing::GTEST_FLAG(filter) != "*" || testing::GTEST_FLAG(list_tests)) return;
-    for (const KernelTable* table : available_tables()) {
-      EXPECT_EQ(variants_run().count(table->name), 1u) << table->name << " was never run";
+    for (int precision = 0; precision < kPrecisionCount; ++precision) {
+      for (const KernelTable* table : available_tables(static_cast<Precision>(precision))) {
+        EXPECT_EQ(variants_run().count(table->name), 1u) << table->name << " was never run";
+      }
     }
   }
 };
@@ -55,13 +72,22 @@ class EveryVariantRan : public testing::Environment {
 int main(int argc, char** argv) {
   using namespace convmixer;
   testing::InitGoogleTest(&argc, argv);
-  for (const Variant& v : variants()) {
-    const std::string refusal = v.table == nullptr ? v.name + ": " + v.refusal : "";
-    test::register_test("variant/" + v.name, "runs_here", refusal,
-                        [v] { EXPECT_EQ(v.name, v.table->name); });
-    if (v.table != nullptr) test::add_all(v.name, *v.table);
+  for (int precision = 0; precision < kPrecisionCount; ++precision) {
+    for (const Variant& v : variants(static_cast<Precision>(precision))) {
+      const std::string refusal = v.table == nullptr ? v.name + ": " + v.refusal : "";
+      test::register_test("variant/" + v.name, "runs_here", refusal, [v, precision] {
+        EXPECT_EQ(v.name, v.table->name);
+        EXPECT_EQ(precision, v.table->precision);
+      });
+      if (v.table != nullptr) test::add_all(v.name, *v.table);
+    }
   }
   test::add_all("wide", wide::kTable);
+  test::add_all("wide_bf16", wide_bf16::kTable);
+  test::add_all("wide_int8", wide_int8::kTable);
+#ifdef CONVMIXER_TEST_EVEX_VNNI
+  if (missing_features("avx512_vnni").empty()) test::add_all("evex_vnni", evex_vnni::kTable);
+#endif
   testing::AddGlobalTestEnvironment(new test::EveryVariantRan);
   return RUN_ALL_TESTS();
 }

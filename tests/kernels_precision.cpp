@@ -1,0 +1,486 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernels of bf16 and int8. Operands are exact in the precision, so that the oracle computes
+// with the same ones; results are one rounding away from its own. In int8 sums are exact, and the
+// arithmetic behind them is repeated here operation by operation, so that bytes must be equal; with
+// GELU, equal to those of the portable variant.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <utility>
+
+#include "kernels/registry.h"
+#include "tests/kernel_data.h"
+#include "tests/kernel_tests.h"
+#include "tests/precision_data.h"
+
+namespace convmixer::test {
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+// Of the short GELU, a multiple of max(1, |x|).
+constexpr double kShortGelu = 9e-5;
+
+struct Shape {
+  int ic, oc, k, h, w;  // k of a depthwise layer, whose channels are ic
+};
+
+std::string text(const Shape& s) {
+  return fmt::format("ic{}_oc{}_k{}_{}x{}", s.ic, s.oc, s.k, s.h, s.w);
+}
+
+// One layer with operands of the table's precision.
+struct Case {
+  const KernelTable& table;
+  Shape s;
+  bool depthwise, patch;  // patch: the operands of the patch embedding
+  KernelActivation activation;
+  std::vector<float> src, weights;  // (ic, h, w); [oc][ic] or [ic][k][k]
+  std::vector<float> bias, scale, shift, unscale, zero, src_scale;
+
+  Case(const KernelTable& t, const Shape& shape, bool is_depthwise, bool is_patch,
+       KernelActivation a)
+      : table(t), s(shape), depthwise(is_depthwise), patch(is_patch), activation(a) {
+    Random random(
+        static_cast<std::uint64_t>(s.ic * 1000003 + s.oc * 1009 + s.k * 101 + s.h * 11 + s.w));
+    const auto channels = static_cast<std::size_t>(depthwise ? s.ic : s.oc);
+    src = values(random, static_cast<std::size_t>(s.ic * s.h * s.w), bytes() ? 0 : -2);
+    const int terms = depthwise ? s.k * s.k : s.ic;
+    weights = values(random, channels * static_cast<std::size_t>(terms), -2);
+    bias = random.uniforms(channels, -1, 1);
+    scale = random.uniforms(channels, -2, 2);
+    shift = random.uniforms(channels, -1, 1);
+    src_scale = random.uniforms(channels, 0.5f, 1.5f);
+    for (std::size_t c = 0; c < channels; ++c) {
+      zero.push_back(static_cast<float>(random.integer(0, 255)));
+      unscale.push_back(0.02f / std::sqrt(static_cast<float>(terms)) * random.uniform(0.5f, 1));
+    }
+    if (table.precision == kInt8) {  // results all over the bytes, some beyond
+      for (float& v : scale) v *= 50;
+      for (float& v : shift) v = 128 + 30 * v;
+      for (float& v : src_scale) v *= 0.3f;
+    }
+  }
+
+  bool bytes() const { return table.precision == kInt8 && !patch; }
+  int per_word() const { return patch && table.precision == kInt8 ? 1 : table.per_word; }
+
+  // `low` 0: unsigned bytes in int8.
+  std::vector<float> values(Random& random, std::size_t count, float low) const {
+    std::vector<float> list;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (bytes()) {
+        list.push_back(
+            static_cast<float>(low < 0 ? random.integer(-127, 127) : random.integer(0, 255)));
+      } else {
+        list.push_back(cut_to_bf16(random.uniform(-2, 2)));
+      }
+    }
+    return list;
+  }
+  float src_at(int c, int y, int x) const {
+    return src[static_cast<std::size_t>((c * s.h + y) * s.w + x)];
+  }
+};
+
+// Σ |a·b| and Σ a·b in double, which is exact for bytes.
+struct Sum {
+  double value = 0, magnitude = 0;
+  void add(double a, double b) {
+    value += a * b;
+    magnitude += std::abs(a * b);
+  }
+};
+
+Sum sum_of(const Case& t, int o, int y, int x) {
+  Sum sum;
+  if (!t.depthwise) {
+    for (int i = 0; i < t.s.ic; ++i) {
+      sum.add(t.src_at(i, y, x), t.weights[static_cast<std::size_t>(o * t.s.ic + i)]);
+    }
+    return sum;
+  }
+  const int k = t.s.k, pad = (k - 1) / 2;
+  for (int ky = 0; ky < k; ++ky) {
+    for (int kx = 0; kx < k; ++kx) {
+      const int sy = y + ky - pad, sx = x + kx - pad;
+      if (sy < 0 || sy >= t.s.h || sx < 0 || sx >= t.s.w) continue;
+      const double zero = t.bytes() ? t.zero[static_cast<std::size_t>(o)] : 0;
+      sum.add(t.src_at(o, sy, sx) - zero,
+              t.weights[static_cast<std::size_t>((o * k + ky) * k + kx)]);
+    }
+  }
+  return sum;
+}
+
+double to_byte(double v) { return std::isnan(v) ? 0 : std::clamp(std::nearbyint(v), 0.0, 255.0); }
+
+// What a result must be, and how far from it it may lie.
+struct Want {
+  double value, limit;
+};
+
+Want want_bytes(const Case& t, const Sum& sum, std::size_t c, int y, int x) {
+  const float unscaled = static_cast<float>(static_cast<std::int32_t>(sum.value));
+  float u = t.bytes() ? std::fma(unscaled, t.unscale[c], t.bias[c])
+                      : static_cast<float>(sum.value + t.bias[c]);
+  double limit = t.bytes() ? 0 : 1e-4 * (1 + sum.magnitude);  // a sum of floats
+  float shift = t.shift[c];
+  if (t.depthwise) shift = t.src_scale[c] * t.src_at(static_cast<int>(c), y, x) + t.shift[c];
+  if (t.activation == kActGelu) {
+    limit += kShortGelu * std::max(1.0f, std::abs(u));
+    const double v = t.scale[c] * reference::gelu(u) + shift;
+    return {v, limit * std::abs(t.scale[c]) + 0.5001};
+  }
+  if (t.activation == kActRelu) u = std::max(0.0f, u);
+  const float v = std::fma(t.scale[c], u, shift);
+  return {limit == 0 ? to_byte(v) : v, limit == 0 ? 0 : limit * std::abs(t.scale[c]) + 0.5001};
+}
+
+Want want_bf16(const Case& t, const Sum& sum, std::size_t c, int y, int x) {
+  const double u = sum.value + t.bias[c];
+  double limit = product_limit(t.depthwise ? t.s.k * t.s.k : t.s.ic, sum.magnitude + std::abs(u));
+  if (t.activation == kActGelu) limit = 1.13 * limit + kShortGelu * std::max(1.0, std::abs(u));
+  double v = t.scale[c] * reference::activate(activation_of(t.activation), u);
+  v += t.depthwise ? t.src_scale[c] * t.src_at(static_cast<int>(c), y, x) : t.shift[c];
+  // Half of the last of 8 bits, a little more for the float operations before.
+  return {v, limit * std::abs(t.scale[c]) + 0x1.01p-8 * (std::abs(v) + 1e-4)};
+}
+
+Want want(const Case& t, int o, int y, int x) {
+  const Sum sum = sum_of(t, o, y, x);
+  const auto c = static_cast<std::size_t>(o);
+  return t.table.precision == kInt8 ? want_bytes(t, sum, c, y, x) : want_bf16(t, sum, c, y, x);
+}
+
+Framed words_of(const std::vector<float>& zero, int block) {
+  std::vector<float> words;
+  for (const float z : zero) {
+    const std::uint32_t word = 0x01010101u * static_cast<std::uint32_t>(z);
+    float v;
+    std::memcpy(&v, &word, sizeof(v));
+    words.push_back(v);
+  }
+  return pack_channels(words, block);
+}
+
+// The kernel's results, in planes or in a panel, rows and tiles in one call or one by one.
+Words run_product(const Case& t, bool in_pieces) {
+  const int gap = 2, tiles = ceil_div(t.s.oc, t.table.oc_tile);
+  Words src = Words::panel(t.table, t.s.ic, t.s.h, t.s.w, t.per_word());
+  std::memset(static_cast<void*>(src.words.data()), 0, src.words.size() * sizeof(float));
+  for (int i = 0; i < t.s.ic; ++i) {
+    for (int p = 0; p < t.s.h * t.s.w; ++p) {
+      src.set(i, p / t.s.w, p % t.s.w, t.src_at(i, p / t.s.w, p % t.s.w));
+    }
+  }
+  Words dst = Words::planes(t.table, t.s.oc, t.s.h, t.s.w, gap);
+  for (int o = 0; t.table.precision != kInt8 && o < ceil_div(t.s.oc, t.table.lanes) * t.table.lanes;
+       ++o) {
+    dst.fill_border(o, 0);
+  }
+  const Framed weights = pack_words(t.table, t.per_word(), t.s.ic, t.s.oc, t.weights);
+  const Framed bias = pack_channels(t.bias, t.table.oc_tile),
+               scale = pack_channels(t.scale, t.table.oc_tile),
+               shift = pack_channels(t.shift, t.table.oc_tile),
+               unscale = pack_channels(t.unscale, t.table.oc_tile),
+               border = words_of(t.zero, t.table.oc_tile);
+  const std::vector<std::int32_t> offsets = dst.offsets();
+  PointwiseParams p{};
+  p.panel_block_stride = src.block_stride;
+  p.ic = t.s.ic;
+  p.oc_blk = ceil_div(t.s.oc, t.table.lanes);
+  p.weights = weights.data();
+  p.bias = bias.data();
+  p.scale = scale.data();
+  p.shift = shift.data();
+  p.unscale = unscale.data();
+  p.border = border.data();
+  p.dst = dst.pixel(0, 0);
+  p.dst_block_stride = dst.block_stride;
+  p.row_pixels = t.s.w;
+  p.gap = gap;
+  const int rows = in_pieces ? 1 : t.s.h;
+  for (int y = 0; y < t.s.h; y += rows) {
+    p.panel = src.pixel(y, 0);
+    p.pixels = rows * t.s.w;
+    p.dst_offset = offsets.data() + y * t.s.w;
+    p.gap_before = y == 0;
+    for (int tile = 0; tile < tiles; tile += in_pieces ? 1 : tiles) {
+      p.tile_begin = tile;
+      p.tile_end = in_pieces ? tile + 1 : tiles;
+      (t.patch ? t.table.patch_embed : t.table.pointwise)[t.activation](&p);
+    }
+  }
+  EXPECT_TRUE(dst.words.frame_intact());
+  for (int o = 0; o < t.s.oc; ++o) {
+    EXPECT_TRUE(
+        dst.border_is(o, t.table.precision == kInt8 ? t.zero[static_cast<std::size_t>(o)] : 0));
+  }
+  return dst;
+}
+
+Words run_depthwise(const Case& t, bool in_pieces) {
+  const int k = t.s.k, lanes = t.table.lanes, blocks = ceil_div(t.s.ic, lanes);
+  const int gap = ceil_div(k / 2, t.table.per_word) + 1;
+  Words src = Words::planes(t.table, t.s.ic, t.s.h, t.s.w, gap);
+  for (int c = 0; c < blocks * lanes; ++c) {
+    const bool there = c < t.s.ic;
+    src.fill_border(c, there && t.bytes() ? t.zero[static_cast<std::size_t>(c)] : 0);
+    for (int y = 0; y < t.s.h; ++y) {
+      for (int x = 0; x < t.s.w; ++x) src.set(c, y, x, there ? t.src_at(c, y, x) : 0);
+    }
+  }
+  Words dst = Words::panel(t.table, t.s.ic, t.s.h, t.s.w, t.table.per_word);
+  std::vector<float> row_zero(static_cast<std::size_t>(blocks * k * lanes));
+  for (int c = 0; t.bytes() && c < t.s.ic; ++c) {
+    for (int ky = 0; ky < k; ++ky) {
+      std::int32_t sum = 0;
+      for (int kx = 0; kx < k; ++kx) {
+        sum +=
+            static_cast<std::int32_t>(t.weights[static_cast<std::size_t>((c * k + ky) * k + kx)] *
+                                      t.zero[static_cast<std::size_t>(c)]);
+      }
+      std::memcpy(&row_zero[static_cast<std::size_t>((c / lanes * k + ky) * lanes + c % lanes)],
+                  &sum, sizeof(sum));
+    }
+  }
+  const Framed weights = pack_taps(t.table, t.s.ic, k, t.weights);
+  const Framed bias = pack_channels(t.bias, lanes), scale = pack_channels(t.scale, lanes),
+               shift = pack_channels(t.shift, lanes), unscale = pack_channels(t.unscale, lanes),
+               src_scale = pack_channels(t.src_scale, lanes),
+               zeros = pack_channels(row_zero, lanes);
+  const std::ptrdiff_t taps = static_cast<std::ptrdiff_t>(weights.size()) / blocks;
+  const int rows = in_pieces ? 1 : t.s.h;
+  for (int block = 0; block < blocks; ++block) {
+    for (int y = 0; y < t.s.h; y += rows) {
+      DepthwiseParams p{};
+      p.src = src.pixel(0, 0) + block * src.block_stride;
+      p.h = t.s.h;
+      p.w = t.s.w;
+      p.kernel_size = k;
+      p.row_stride = static_cast<int>(src.row_stride);
+      p.y_begin = y;
+      p.y_end = y + rows;
+      p.weights = weights.data() + block * taps;
+      p.bias = bias.data() + block * lanes;
+      p.src_scale = src_scale.data() + block * lanes;
+      p.scale = scale.data() + block * lanes;
+      p.shift = shift.data() + block * lanes;
+      p.unscale = unscale.data() + block * lanes;
+      p.row_zero = zeros.data() + block * k * lanes;
+      p.dst = dst.pixel(y, 0) + block * dst.block_stride;
+      t.table.depthwise[t.activation](&p);
+    }
+  }
+  EXPECT_TRUE(dst.words.frame_intact());
+  EXPECT_TRUE(src.words.frame_intact());
+  return dst;
+}
+
+Words run(const Case& t, bool in_pieces) {
+  return t.depthwise ? run_depthwise(t, in_pieces) : run_product(t, in_pieces);
+}
+
+void check(const Case& t) {
+  const Words got = run(t, false), pieces = run(t, true);
+  const Case portable = [&] {
+    Case copy(*available_tables(t.table.precision).back(), t.s, t.depthwise, t.patch, t.activation);
+    copy.src = t.src;
+    copy.weights = t.weights;
+    copy.bias = t.bias;
+    return copy;
+  }();
+  const Words same = run(portable, false);
+  Comparison comparison(fmt::format("{} {}", t.table.name, text(t.s)));
+  const int channels = t.depthwise ? t.s.ic : t.s.oc;
+  for (int c = 0; c < channels; ++c) {
+    for (int y = 0; y < t.s.h; ++y) {
+      for (int x = 0; x < t.s.w; ++x) {
+        const Want w = want(t, c, y, x);
+        const bool clamped = w.limit != 0 && t.table.precision == kInt8;
+        comparison.add(0, c, y, x, clamped ? std::clamp(w.value, 0.0, 255.0) : w.value,
+                       got.get(c, y, x), w.limit);
+        ASSERT_EQ(got.get(c, y, x), pieces.get(c, y, x)) << c << ", " << y << ", " << x;
+        if (t.bytes())
+          ASSERT_EQ(got.get(c, y, x), same.get(c, y, x)) << c << ", " << y << ", " << x;
+      }
+    }
+  }
+  EXPECT_TRUE(comparison.result());
+  record_worst(comparison, t.activation);
+}
+
+void check_all_activations(const KernelTable& table, const Shape& s, bool depthwise, bool patch) {
+  for (const KernelActivation a : {kActIdentity, kActRelu, kActGelu}) {
+    SCOPED_TRACE(activation_name(activation_of(a)));
+    check(Case(table, s, depthwise, patch, a));
+  }
+}
+
+// The largest sums there are: no pair of products may be cut to 16 bits.
+void check_largest_sums(const KernelTable& table) {
+  for (const float sign : {1.0f, -1.0f}) {
+    for (const bool depthwise : {false, true}) {
+      Case t(table, {depthwise ? table.lanes : 1536, table.lanes, 9, 10, 10}, depthwise, false,
+             kActIdentity);
+      std::fill(t.src.begin(), t.src.end(), 255.0f);
+      std::fill(t.weights.begin(), t.weights.end(), sign * 127);
+      std::fill(t.bias.begin(), t.bias.end(), sign > 0 ? 0.0f : 3.0f);
+      check(t);
+    }
+  }
+}
+
+// Halves go to the even neighbour; NaN stays NaN in bf16 and becomes 0 in int8.
+void check_rounding(const KernelTable& table) {
+  const std::pair<float, float> bf16[] = {{1 + 0x1p-8f, 1},
+                                          {1 + 0x3p-8f, 1 + 0x1p-6f},
+                                          {-1 - 0x1p-8f, -1},
+                                          {1 + 0x1.8p-8f, 1 + 0x1p-7f},
+                                          {3.0e38f, cut_to_bf16(3.0e38f) + 0x1p120f}};
+  const std::pair<float, float> bytes[] = {{0.5f, 0},     {1.5f, 2},     {2.5f, 2},
+                                           {254.5f, 254}, {255.5f, 255}, {1e30f, 255},
+                                           {-3, 0},       {kNan, 0},     {-kNan, 0}};
+  const auto expect = [&](float value, float rounded) {
+    for (const bool depthwise : {false, true}) {
+      Case t(table, {1, 1, 1, 2, 5}, depthwise, false, kActIdentity);
+      std::fill(t.weights.begin(), t.weights.end(), 0.0f);
+      std::fill(t.src.begin(), t.src.end(), 0.0f);
+      t.bias = {value};
+      t.scale = {1};
+      t.shift = {0};
+      const double got = run(t, false).get(0, 1, 3);
+      EXPECT_TRUE(got == rounded || (std::isnan(rounded) && std::isnan(got)))
+          << value << " became " << got << ", not " << rounded;
+    }
+  };
+  if (table.precision == kInt8) {
+    for (const auto& [value, rounded] : bytes) expect(value, rounded);
+  } else {
+    for (const auto& [value, rounded] : bf16) {
+      if (value < 1e38f) expect(value, rounded);
+    }
+    expect(kNan, kNan);
+  }
+}
+
+void check_mean(const KernelTable& table) {
+  for (const auto& [h, w] : {std::pair{1, 1}, {3, 5}, {7, 8}, {2, 18}, {32, 32}}) {
+    const int c = table.lanes;
+    Case t(table, {c, c, 1, h, w}, true, false, kActIdentity);
+    Words src = Words::planes(table, c, h, w, 1);
+    Framed dst(static_cast<std::size_t>(c));
+    for (int i = 0; i < c; ++i) {
+      src.fill_border(i, t.bytes() ? t.zero[static_cast<std::size_t>(i)] : 0);
+      for (int p = 0; p < h * w; ++p) src.set(i, p / w, p % w, t.src_at(i, p / w, p % w));
+    }
+    const Framed scale = pack_channels(t.src_scale, c), shift = pack_channels(t.bias, c);
+    const MeanParams p{
+        src.pixel(0, 0), h,           w, static_cast<int>(src.row_stride), dst.data(),
+        scale.data(),    shift.data()};
+    table.mean(&p);
+    for (int i = 0; i < c; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      Sum sum;
+      for (int q = 0; q < h * w; ++q) sum.add(t.src_at(i, q / w, q % w), 1.0 / (h * w));
+      const bool bytes = table.precision == kInt8;
+      const double value = bytes ? sum.value * t.src_scale[at] + t.bias[at] : sum.value;
+      EXPECT_NEAR(dst[at], value, 1e-6 * (1 + sum.magnitude)) << h << "×" << w << ", channel " << i;
+    }
+    EXPECT_TRUE(dst.frame_intact());
+  }
+}
+
+// Patches of bytes and floats: rounded to the panel's precision, zeros behind the last.
+void check_patches(const KernelTable& table) {
+  const int size = 3, h = 7, w = 10, w_out = w / size, count = h / size * w_out;
+  const int per_word = table.precision == kInt8 ? 1 : table.per_word, ic = 3 * size * size;
+  Random random(5);
+  const std::vector<float> floats = random.uniforms(3 * h * w, -2, 2);
+  std::vector<std::uint8_t> bytes;
+  for (int i = 0; i < 3 * h * w; ++i) {
+    bytes.push_back(static_cast<std::uint8_t>(random.integer(0, 255)));
+  }
+  for (const bool u8 : {false, true}) {
+    Words dst = Words::panel(table, ic, 1, count, per_word);
+    const PatchParams p{u8 ? static_cast<const void*>(bytes.data()) : floats.data(),
+                        h,
+                        w,
+                        size,
+                        w_out,
+                        0,
+                        count,
+                        dst.pixel(0, 0),
+                        dst.block_stride};
+    (u8 ? table.patches_u8 : table.patches_f32)(&p);
+    EXPECT_TRUE(dst.words.frame_intact());
+    for (int i = 0; i < ceil_div(ic, table.lanes) * table.lanes; ++i) {
+      for (int patch = 0; patch < count; ++patch) {
+        double value = 0;
+        if (i < ic) {
+          const int c = u8 ? i % 3 : i / (size * size), tap = u8 ? i / 3 : i % (size * size);
+          const int y = patch / w_out * size + tap / size, x = patch % w_out * size + tap % size;
+          value = u8 ? bytes[static_cast<std::size_t>((y * w + x) * 3 + c)]
+                     : floats[static_cast<std::size_t>((c * h + y) * w + x)];
+        }
+        const double limit = u8 || per_word == 1 ? 0 : 0x1p-8 * std::abs(value);
+        EXPECT_NEAR(dst.get(i, 0, patch), value, limit) << i << ", patch " << patch;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+KernelTests precision_tests(const KernelTable& table) {
+  KernelTests tests;
+  const auto add = [&](const std::string& op, const std::string& shape,
+                       std::function<void(const KernelTable&)> body) {
+    tests.push_back({op, shape, std::move(body)});
+  };
+  const int lanes = table.lanes, tile = table.oc_tile, px = table.pixel_tile;
+  const int ics[] = {1, 2, 3, 4, 5, lanes - 1, lanes, lanes + 3, 5 * lanes + 2};
+  const std::pair<int, int> sizes[] = {{1, 1}, {1, px}, {2, px + 1}, {3, 5},
+                                       {4, 4}, {5, 7},  {1, 131}};
+  std::size_t next = 0;
+  for (const int oc : {1, lanes, lanes + 1, tile - 1, tile, 2 * tile + 3}) {
+    for (const auto& [h, w] : sizes) {
+      const Shape s{ics[next++ % std::size(ics)], oc, 1, h, w};
+      add("pointwise", text(s),
+          [=](const KernelTable& t) { check_all_activations(t, s, false, false); });
+      if (next % 3 == 0) {
+        add("patch_embed", text(s),
+            [=](const KernelTable& t) { check_all_activations(t, s, false, true); });
+      }
+    }
+  }
+  for (const int ic : {kSumChannels * table.per_word + 1, 1536}) {
+    const Shape s{ic, tile + lanes, 1, 2, px + 3};
+    add("pointwise", text(s),
+        [=](const KernelTable& t) { check_all_activations(t, s, false, false); });
+  }
+  const std::pair<int, int> images[] = {{1, 1},  {2, 3},  {5, 4},  {4, 6},  {7, 7},
+                                        {3, 13}, {2, 17}, {9, 16}, {3, 35}, {16, 2}};
+  const int channels[] = {lanes, 1, lanes + 1, 2 * lanes + 3, lanes - 1};
+  next = 0;
+  for (int k = 1; k <= 11; ++k) {
+    for (const auto& [h, w] : images) {
+      const Shape s{channels[next++ % std::size(channels)], 1, k, h, w};
+      add("depthwise", text(s),
+          [=](const KernelTable& t) { check_all_activations(t, s, true, false); });
+    }
+  }
+  const Shape full{lanes, 1, 9, 32, 32};
+  add("depthwise", text(full),
+      [=](const KernelTable& t) { check_all_activations(t, full, true, false); });
+  add("rounding", "to_nearest_even", check_rounding);
+  add("mean", "any_size", check_mean);
+  add("patches", "any_source", check_patches);
+  if (table.precision == kInt8) add("sums", "largest", check_largest_sums);
+  return tests;
+}
+
+}  // namespace convmixer::test

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/precision_data.h"
+
+#include <bit>
+#include <cstring>
+
+namespace convmixer::test {
+namespace {
+
+int round_up(int value, int multiple) { return ceil_div(value, multiple) * multiple; }
+
+// A value among others of its size at `memory`: floats, bf16 or bytes.
+void put_value(void* memory, int per_word, std::size_t index, double value, bool is_signed) {
+  if (per_word == 1) {
+    static_cast<float*>(memory)[index] = static_cast<float>(value);
+  } else if (per_word == 2) {
+    const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(value));
+    static_cast<std::uint16_t*>(memory)[index] = static_cast<std::uint16_t>(bits >> 16);
+  } else if (is_signed) {
+    static_cast<std::int8_t*>(memory)[index] = static_cast<std::int8_t>(value);
+  } else {
+    static_cast<std::uint8_t*>(memory)[index] = static_cast<std::uint8_t>(value);
+  }
+}
+
+Framed zeros(std::size_t size) {
+  Framed words(size);
+  std::memset(static_cast<void*>(words.data()), 0, size * sizeof(float));
+  return words;
+}
+
+}  // namespace
+
+float cut_to_bf16(float value) {
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) & 0xffff0000u);
+}
+
+Words::Words(int per_word_, int lanes_, int c_, int h_, int w_, int gap_,
+             std::ptrdiff_t block_stride_, std::ptrdiff_t row_stride_, bool is_panel)
+    : words(static_cast<std::size_t>(ceil_div(c_, lanes_) * block_stride_)),
+      per_word(per_word_),
+      lanes(lanes_),
+      c(c_),
+      h(h_),
+      w(w_),
+      gap(gap_),
+      block_stride(block_stride_),
+      row_stride(row_stride_),
+      is_panel_(is_panel) {}
+
+Words Words::planes(const KernelTable& table, int c, int h, int w, int gap) {
+  const int row = (ceil_div(w, table.per_word) + gap) * table.lanes;
+  return {
+      table.per_word, table.lanes, c, h, w, gap, (gap * table.lanes + h * row) + table.lanes, row,
+      false};
+}
+
+Words Words::panel(const KernelTable& table, int c, int h, int w, int per_word) {
+  const int words = round_up(ceil_div(h * w * table.lanes, per_word), table.lanes) + table.lanes;
+  return {per_word, table.lanes, c, h, w, 0, words, 0, true};
+}
+
+std::size_t Words::index(int channel, int y, int x) const {
+  const auto n = static_cast<std::size_t>(per_word);
+  const auto block = static_cast<std::size_t>(channel / lanes * block_stride);
+  const auto lane = static_cast<std::size_t>(channel % lanes);
+  if (is_panel_) return block * n + static_cast<std::size_t>((y * w + x) * lanes) + lane;
+  const auto group = static_cast<std::size_t>(gap * lanes + y * row_stride + x / per_word * lanes);
+  return (block + group + lane) * n + static_cast<std::size_t>(x % per_word);
+}
+
+double Words::value(std::size_t i) const {
+  if (per_word == 1) return words[i];
+  if (per_word == 4) return reinterpret_cast<const std::uint8_t*>(words.data())[i];
+  const std::uint32_t half = reinterpret_cast<const std::uint16_t*>(words.data())[i];
+  return std::bit_cast<float>(half << 16);
+}
+
+void Words::put(std::size_t i, double value) { put_value(words.data(), per_word, i, value, false); }
+
+template <typename Body>
+void Words::each_border(int channel, Body body) const {
+  for (int y = -1; y < h; ++y) {
+    // Behind row y; the gap before row 0 is that behind row −1.
+    const int first = y < 0 ? round_up(w, per_word) : w;
+    const int end = round_up(w, per_word) + gap * per_word;
+    for (int x = first; x < end; ++x) body(index(channel, y, x));
+  }
+}
+
+void Words::fill_border(int channel, double value) {
+  each_border(channel, [&](std::size_t i) { put(i, value); });
+}
+
+testing::AssertionResult Words::border_is(int channel, double want) const {
+  int wrong = 0;
+  each_border(channel, [&](std::size_t i) { wrong += value(i) == want ? 0 : 1; });
+  if (wrong == 0) return testing::AssertionSuccess();
+  return testing::AssertionFailure()
+         << wrong << " border values of channel " << channel << " are not " << want;
+}
+
+float* Words::pixel(int y, int x) {
+  if (is_panel_) return words.data() + (y * w + x) * lanes / per_word;
+  return words.data() + gap * lanes + y * row_stride + x / per_word * lanes;
+}
+
+std::vector<std::int32_t> Words::offsets() const {
+  std::vector<std::int32_t> offsets;
+  for (int y = 0; y < h; ++y) {
+    for (int x = 0; x < w; ++x) {
+      offsets.push_back(static_cast<std::int32_t>(y * row_stride + x / per_word * lanes));
+    }
+  }
+  return offsets;
+}
+
+Framed pack_words(const KernelTable& table, int per_word, int ic, int oc,
+                  const std::vector<float>& weights) {
+  const int tile = table.oc_tile, values = round_up(ic, table.lanes);
+  const int tiles = ceil_div(oc, tile);
+  Framed packed = zeros(static_cast<std::size_t>(tiles * values / per_word * tile));
+  for (int o = 0; o < oc; ++o) {
+    for (int i = 0; i < ic; ++i) {
+      const int word =
+          (o / tile * values + i / per_word * per_word) * tile + o % tile * per_word + i % per_word;
+      put_value(packed.data(), per_word, static_cast<std::size_t>(word),
+                weights[static_cast<std::size_t>(o * ic + i)], true);
+    }
+  }
+  return packed;
+}
+
+Framed pack_taps(const KernelTable& table, int c, int k, const std::vector<float>& weights) {
+  const int n = table.per_word, lanes = table.lanes, pad = (k - 1) / 2;
+  const int before = ceil_div(pad, n), groups = before + 1 + ceil_div(k - 1 - pad, n);
+  Framed packed = zeros(static_cast<std::size_t>(ceil_div(c, lanes) * k * groups * n * lanes));
+  for (int channel = 0; channel < c; ++channel) {
+    for (int ky = 0; ky < k; ++ky) {
+      for (int kx = 0; kx < k; ++kx) {
+        for (int pixel = 0; pixel < n; ++pixel) {
+          const int x = before * n + pixel - pad + kx;
+          const int block = ((channel / lanes * k + ky) * groups + x / n) * n + pixel;
+          put_value(packed.data(), n,
+                    static_cast<std::size_t>((block * lanes + channel % lanes) * n + x % n),
+                    weights[static_cast<std::size_t>((channel * k + ky) * k + kx)], true);
+        }
+      }
+    }
+  }
+  return packed;
+}
+
+}  // namespace convmixer::test
