@@ -65,6 +65,7 @@ struct Session::Impl {
   Workers workers;
   Team team;
   int threads, chunk;
+  Observer* observer = nullptr;
 
   // Ours: [2][chunk images] planes; a thread's panel, and Strassen's sums of it; the classifier's
   // panel and result.
@@ -195,14 +196,23 @@ struct Session::Impl {
     (kRaw ? table.patches_u8 : table.patches_f32)(&p);
     const PointwiseParams q = product(w, layout, t, panel, p.panel_block_stride, dst);
     table.patch_embed[w.activation](&q);
+    if (observer != nullptr) show(0, w, q);
+  }
+
+  // What a product has made.
+  void show(int tensor, const PackedPointwise& w, const PointwiseParams& p) const {
+    const int vectors = plan->native->table->oc_tile / plan->native->table->lanes;
+    observer->see(tensor, p.tile_begin * vectors, std::min(w.oc_blk, p.tile_end * vectors), p.dst,
+                  p.dst_block_stride, p.dst_offset, p.pixels);
   }
 
   // Depth-first: the strip's depthwise results of all channels go into the panel, which stays in
   // the thread's cache, and the pointwise product reads it there. (Where the output channels are
   // split, each part computes the panel for itself: no thread waits for another inside a layer.)
-  void block(const PlaneLayout& layout, const NativeBlock& b, const Task& t, const float* src,
+  void block(const PlaneLayout& layout, std::size_t index, const Task& t, const float* src,
              float* panel, float* sums, float* dst) const {
     const KernelTable& table = *plan->native->table;
+    const NativeBlock& b = plan->native->blocks[index];
     if (t.tile_begin == t.tile_end) return;  // more parts than a Strassen product has tiles
     const float* const image =
         src + static_cast<std::size_t>(t.image) * layout.image_stride + layout.first_pixel();
@@ -211,9 +221,15 @@ struct Session::Impl {
           depthwise_params(table, layout, b.depthwise, image, c, t.y_begin, t.y_end, panel);
       table.depthwise[b.depthwise.activation](&p);
     }
-    multiply(table, b.pointwise,
-             product(b.pointwise, layout, t, panel, panel_stride(table, t.pixels(layout.w)), dst),
-             sums);
+    const std::ptrdiff_t stride = panel_stride(table, t.pixels(layout.w));
+    const PointwiseParams p = product(b.pointwise, layout, t, panel, stride, dst);
+    multiply(table, b.pointwise, p, sums);
+    if (observer == nullptr) return;
+    const int tensor = 2 * static_cast<int>(index) + 1;
+    if (t.tile_begin == 0) {
+      observer->see(tensor, 0, layout.blocks, panel, stride, nullptr, p.pixels);
+    }
+    show(tensor + 1, b.pointwise, p);
   }
 
   // Of channel block c, into the classifier's panel, where images stand side by side.
@@ -250,9 +266,10 @@ struct Session::Impl {
       team.run_tasks(member, tasks, [&](int i) {
         patch_embed(layout, task(split, i, native.patch_embed.tiles), src, panel, from);
       });
-      for (const NativeBlock& b : native.blocks) {
+      for (std::size_t b = 0; b < native.blocks.size(); ++b) {
+        const int tiles = native.blocks[b].pointwise.tiles;
         team.run_tasks(member, tasks, [&](int i) {
-          block(layout, b, task(split, i, b.pointwise.tiles), from, panel, sums, to);
+          block(layout, b, task(split, i, tiles), from, panel, sums, to);
         });
         std::swap(from, to);
       }
@@ -343,6 +360,8 @@ void Session::run(const float* src, std::size_t n, float* logits, float* feature
 void Session::run(const std::uint8_t* src, std::size_t n, float* logits, float* features) {
   impl_->run(src, n, logits, features);
 }
+
+void Session::observe(Observer* observer) { impl_->observer = observer; }
 
 double Session::measure_fma_peak() {
   if (impl_->plan->native) {

@@ -11,6 +11,19 @@
 
 namespace convmixer {
 
+// Sees the activations of an fp32 plan of ours without Strassen products, whose panels are scaled.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  // `pixels` pixels of channel blocks first_block … end_block − 1 of an activation tensor: 0 is the
+  // patch embedding's, 2 i + 1 and 2 i + 2 those behind block i's depthwise part (residual added)
+  // and its pointwise part. Pixel p of block b lies at values + b · block_stride + offset[p], or +
+  // p · lanes where `offset` is null. Called by all of the session's threads at once; each value of
+  // a run is shown once.
+  virtual void see(int tensor, int first_block, int end_block, const float* values,
+                   std::ptrdiff_t block_stride, const std::int32_t* offset, int pixels) = 0;
+};
+
 // The arena of one caller. Not for two threads at once (capi/ guards that).
 class Session {
  public:
@@ -26,6 +39,9 @@ class Session {
   void run(const std::uint8_t* src, std::size_t n, float* logits, float* features);
   // Runs allocate nothing (oneDNN aside), and cannot fail, except after fork(): the child's first
   // run starts threads, since the parent's did not come along, and that can be refused.
+
+  // From now on; null: nobody. Not owned.
+  void observe(Observer* observer);
 
   // FLOP/s of multiply-adds on the session's threads (engine/peak.h): of the plan's variant, or of
   // the best that can run here where the plan is oneDNN's.

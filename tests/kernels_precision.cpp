@@ -304,8 +304,9 @@ void check(const Case& t) {
         comparison.add(0, c, y, x, clamped ? std::clamp(w.value, 0.0, 255.0) : w.value,
                        got.get(c, y, x), w.limit);
         ASSERT_EQ(got.get(c, y, x), pieces.get(c, y, x)) << c << ", " << y << ", " << x;
-        if (t.bytes())
+        if (t.bytes()) {
           ASSERT_EQ(got.get(c, y, x), same.get(c, y, x)) << c << ", " << y << ", " << x;
+        }
       }
     }
   }

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/calibrator.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "support/error.h"
+
+namespace convmixer {
+namespace {
+
+constexpr double kSteps = 255;  // between the ends of a range
+
+// Sums of a histogram's bins, each value counted at its bin's centre.
+struct Moments {
+  double count = 0, sum = 0, squares = 0;
+  void add(double n, double at) {
+    count += n;
+    sum += n * at;
+    squares += n * at * at;
+  }
+  // Σ (value − edge)²
+  double around(double edge) const { return squares - 2 * edge * sum + edge * edge * count; }
+};
+
+std::string tensor_name(int tensor) {
+  if (tensor == 0) return "stem";
+  return fmt::format("blocks.{}.{}", (tensor - 1) / 2, tensor % 2 == 1 ? "depthwise" : "pointwise");
+}
+
+}  // namespace
+
+void Histogram::add(float value) {
+  constexpr int kMiddle = kBins / 2;
+  // The least float of a bin's width times kMiddle may round into the next bin: hence the loop.
+  int bin = kMiddle;
+  for (;; widen()) {
+    const float position = std::floor(value / width_);
+    if (position < -kMiddle || position >= kMiddle) continue;
+    bin = static_cast<int>(position) + kMiddle;
+    break;
+  }
+  ++bins_[static_cast<std::size_t>(bin)];
+  low_ = std::min(low_, value);
+  high_ = std::max(high_, value);
+  ++count_;
+}
+
+void Histogram::widen() {
+  std::array<std::uint32_t, kBins> wider{};
+  for (int i = 0; i < kBins; ++i) {
+    // Bins −2 and −1 become −1, 0 and 1 become 0.
+    const int from_middle = i - kBins / 2;
+    const int to = (from_middle >= 0 ? from_middle / 2 : (from_middle - 1) / 2) + kBins / 2;
+    std::uint32_t& n = wider[static_cast<std::size_t>(to)];
+    const std::uint32_t more = bins_[static_cast<std::size_t>(i)];
+    n = n > std::numeric_limits<std::uint32_t>::max() - more
+            ? std::numeric_limits<std::uint32_t>::max()
+            : n + more;
+  }
+  bins_ = wider;
+  width_ *= 2;
+}
+
+Histogram::Range Histogram::range(Clipping clipping) const {
+  const Range all{low_, high_};  // 0 is in it
+  return clipping == Clipping::kMinMax || all.low == all.high ? all : least_squares();
+}
+
+// Of all pairs of bin edges around 0, with the ends seen instead of the outermost ones. For a given
+// low end the error of cutting above falls and that of rounding rises with the high end; the two
+// ends are improved in turn, which settles after two or three rounds.
+Histogram::Range Histogram::least_squares() const {
+  constexpr int kMiddle = kBins / 2;
+  // beyond[i]: of bins i, i + 1, … for the upper half; of i − 1, i − 2, … for the lower one.
+  std::array<Moments, kBins + 1> beyond{};
+  const auto centre = [&](int i) { return (i - kMiddle + 0.5) * static_cast<double>(width_); };
+  for (int i = kBins - 1; i >= kMiddle; --i) {
+    beyond[static_cast<std::size_t>(i)] = beyond[static_cast<std::size_t>(i + 1)];
+    beyond[static_cast<std::size_t>(i)].add(bins_[static_cast<std::size_t>(i)], centre(i));
+  }
+  std::array<Moments, kMiddle + 1> below{};
+  for (int i = 0; i < kMiddle; ++i) {
+    below[static_cast<std::size_t>(i + 1)] = below[static_cast<std::size_t>(i)];
+    below[static_cast<std::size_t>(i + 1)].add(bins_[static_cast<std::size_t>(i)], centre(i));
+  }
+  const auto edge = [&](int i) {
+    return std::clamp((i - kMiddle) * static_cast<double>(width_), static_cast<double>(low_),
+                      static_cast<double>(high_));
+  };
+  const auto error = [&](int low, int high) {
+    const double step = (edge(high) - edge(low)) / kSteps;
+    return static_cast<double>(count_) * step * step / 12 +
+           beyond[static_cast<std::size_t>(high)].around(edge(high)) +
+           below[static_cast<std::size_t>(low)].around(edge(low));
+  };
+  int low = 0, high = kBins;
+  constexpr int kRounds = 3;
+  for (int round = 0; round < kRounds; ++round) {
+    for (int i = kMiddle; i <= kBins; ++i) {
+      if (edge(i) > edge(low) && error(low, i) < error(low, high)) high = i;
+    }
+    for (int i = 0; i <= kMiddle; ++i) {
+      if (edge(high) > edge(i) && error(i, high) < error(low, high)) low = i;
+    }
+  }
+  return {edge(low), edge(high)};
+}
+
+// The histograms of all tensors; a lock for each block of channels, which threads seldom want at
+// the same time.
+class Calibrator::Statistics : public Observer {
+ public:
+  explicit Statistics(const Plan& plan)
+      : lanes_(plan.native->table->lanes),
+        blocks_(ceil_div(plan.geometry.dim, lanes_)),
+        dim_(plan.geometry.dim),
+        tensors_(2 * static_cast<int>(plan.native->blocks.size()) + 1),
+        histograms_(static_cast<std::size_t>(tensors_) * static_cast<std::size_t>(dim_)),
+        locks_(static_cast<std::size_t>(blocks_)),
+        non_finite_(tensors_) {}
+
+  void see(int tensor, int first_block, int end_block, const float* values,
+           std::ptrdiff_t block_stride, const std::int32_t* offset, int pixels) override {
+    for (int block = first_block; block < end_block; ++block) {
+      const float* const from = values + block * block_stride;
+      const int channels = std::min(lanes_, dim_ - block * lanes_);
+      Histogram* const histogram = &of(tensor, block * lanes_);
+      const std::lock_guard<std::mutex> lock(locks_[static_cast<std::size_t>(block)]);
+      for (int p = 0; p < pixels; ++p) {
+        const float* const pixel = from + (offset != nullptr ? offset[p] : p * lanes_);
+        for (int c = 0; c < channels; ++c) {
+          if (std::isfinite(pixel[c])) {
+            histogram[c].add(pixel[c]);
+          } else {
+            note_non_finite(tensor);
+          }
+        }
+      }
+    }
+  }
+
+  void check_finite() const {
+    if (non_finite_ == tensors_) return;
+    throw Error(
+        Code::kInvalidArgument,
+        fmt::format("calibration: {} has NaN or infinite activations", tensor_name(non_finite_)));
+  }
+
+  ChannelScales scales(int tensor, Clipping clipping) const {
+    ChannelScales scales;
+    for (int c = 0; c < dim_; ++c) {
+      const Histogram::Range range =
+          histograms_[static_cast<std::size_t>(tensor) * static_cast<std::size_t>(dim_) +
+                      static_cast<std::size_t>(c)]
+              .range(clipping);
+      const double width = range.high - range.low;
+      // A channel that is always 0 may have any scale; so may one that is nearly so.
+      const bool usable = width / kSteps >= static_cast<double>(std::numeric_limits<float>::min());
+      const double scale = usable ? width / kSteps : 1;
+      scales.scale.push_back(static_cast<float>(scale));
+      scales.zero_point.push_back(
+          static_cast<float>(std::clamp(std::nearbyint(-range.low / scale), 0.0, kSteps)));
+    }
+    return scales;
+  }
+
+  int tensors() const { return tensors_; }
+  bool empty() const { return histograms_.front().empty(); }
+
+ private:
+  Histogram& of(int tensor, int channel) {
+    return histograms_[static_cast<std::size_t>(tensor) * static_cast<std::size_t>(dim_) +
+                       static_cast<std::size_t>(channel)];
+  }
+  void note_non_finite(int tensor) {
+    int first = non_finite_;
+    while (tensor < first && !non_finite_.compare_exchange_weak(first, tensor)) continue;
+  }
+
+  int lanes_, blocks_, dim_, tensors_;
+  std::vector<Histogram> histograms_;
+  std::vector<std::mutex> locks_;
+  std::atomic<int> non_finite_;  // the first such tensor, or tensors_
+};
+
+Calibrator::Calibrator(std::shared_ptr<const Plan> plan, int threads)
+    : plan_(std::move(plan)),
+      statistics_(std::make_unique<Statistics>(*plan_)),
+      session_(plan_, threads, 0) {
+  session_.observe(statistics_.get());
+}
+Calibrator::~Calibrator() = default;
+
+template <typename T>
+void Calibrator::add_images(const T* src, std::size_t n) {
+  const auto classes = static_cast<std::size_t>(plan_->geometry.num_classes);
+  logits_.resize(n * classes);
+  session_.run(src, n, logits_.data(), nullptr);
+  statistics_->check_finite();
+}
+void Calibrator::add(const float* src, std::size_t n) { add_images(src, n); }
+void Calibrator::add(const std::uint8_t* src, std::size_t n) { add_images(src, n); }
+
+Quantization Calibrator::choose(Clipping clipping) const {
+  if (statistics_->empty()) {
+    throw Error(Code::kInvalidArgument, "calibration: expected at least one image, found none");
+  }
+  Quantization quantization;
+  quantization.stem = statistics_->scales(0, clipping);
+  for (int i = 1; i < statistics_->tensors(); i += 2) {
+    quantization.depthwise.push_back(statistics_->scales(i, clipping));
+    quantization.pointwise.push_back(statistics_->scales(i + 1, clipping));
+  }
+  return quantization;
+}
+
+}  // namespace convmixer

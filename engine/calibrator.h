@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Watches a network at work and chooses the scales of its activations for int8.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/executor.h"
+#include "engine/quantize.h"
+
+namespace convmixer {
+
+// The range of values that get bytes of their own; those beyond become its ends.
+enum class Clipping {
+  // The least mean squared error over what was seen: of rounding inside, of cutting beyond.
+  kMeanSquaredError,
+  kMinMax,  // everything that was seen
+};
+
+// What was seen of one channel: how often, by value, in bins of equal width around 0. The width
+// doubles when a value lies beyond, pairs of bins becoming one.
+class Histogram {
+ public:
+  static constexpr int kBins = 512;  // an even number: 0 is an edge
+
+  void add(float value);  // finite
+  bool empty() const { return count_ == 0; }
+  // An interval around 0 that holds the values, all or the best part of them. Bytes become whole
+  // multiples of its 255th part, of which 0 is one.
+  struct Range {
+    double low, high;
+  };
+  Range range(Clipping clipping) const;
+
+ private:
+  void widen();
+  Range least_squares() const;
+  std::array<std::uint32_t, kBins> bins_{};
+  float width_ = 0x1p-16f;  // of a bin
+  float low_ = 0, high_ = 0;
+  std::uint64_t count_ = 0;
+};
+
+class Calibrator {
+ public:
+  // An fp32 plan of ours without Strassen products.
+  Calibrator(std::shared_ptr<const Plan> plan, int threads);
+  ~Calibrator();
+
+  // As Session::run, whose results are not kept. Throws Error(kInvalidArgument) where an activation
+  // is NaN or infinite, naming its layer.
+  void add(const float* src, std::size_t n);
+  void add(const std::uint8_t* src, std::size_t n);
+
+  // At least one image must have been added.
+  Quantization choose(Clipping clipping) const;
+
+ private:
+  class Statistics;
+  template <typename T>
+  void add_images(const T* src, std::size_t n);
+  std::shared_ptr<const Plan> plan_;
+  std::unique_ptr<Statistics> statistics_;
+  Session session_;
+  std::vector<float> logits_;
+};
+
+}  // namespace convmixer
