@@ -119,7 +119,8 @@ typedef struct convmixer_model_options {
   { sizeof(convmixer_model_options), NULL, CONVMIXER_ONEDNN_AUTO, CONVMIXER_ACTIVATION_DEFAULT, \
     0, 0, NULL, NULL, 0.0, 0.0, CONVMIXER_STRASSEN_AUTO, 0 }
 
-/* Opens a safetensors file in timm's names and prepares everything that depends only on weights. */
+/* Opens a safetensors file in timm's names, or a folder that holds config.json and model.safetensors
+   or pytorch_model.bin, and prepares everything that depends only on weights. */
 CONVMIXER_API convmixer_status convmixer_model_open(const char* path,
                                                     const convmixer_model_options* options,
                                                     convmixer_model** model);
@@ -143,7 +144,7 @@ typedef struct convmixer_model_info {
   uint64_t weight_bytes;    /* as packed */
   const char* isa;          /* the variant that runs: "avx2", "onednn", …; owned by the library */
   const char* interpolation; /* "bicubic" or "bilinear"; owned by the library */
-  int32_t num_labels;        /* 0 or num_classes */
+  int32_t num_labels;        /* 0 or num_classes; of 1,000 classes always 1,000 */
   int32_t strassen_levels;   /* of the block that has most: 0, 1 or 2 */
 } convmixer_model_info;
 
@@ -155,8 +156,13 @@ typedef struct convmixer_model_info {
 CONVMIXER_API convmixer_status convmixer_model_get_info(const convmixer_model* model,
                                                         convmixer_model_info* info);
 
-/* Owned by the model; null where the model has no labels or the index is out of range. */
+/* Owned by the model; null where the model has no labels or the index is out of range. A model of
+   1,000 classes without labels has ImageNet's. */
 CONVMIXER_API const char* convmixer_model_label(const convmixer_model* model, int32_t index);
+
+/* "n01440764": the WordNet id of ImageNet's class, as its folders are called. Owned by the library;
+   null where the index is not 0 to 999. */
+CONVMIXER_API const char* convmixer_imagenet_wordnet_id(int32_t index);
 
 /*
  * Text results: up to `capacity` bytes, zero included, go to `text`; `*needed` (may be null) becomes
