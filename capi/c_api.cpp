@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of convmixer.h.
+// The functions of convmixer.h but convmixer_convert, which is in convert.cpp.
 #include <fmt/format.h>
 
 #include <algorithm>

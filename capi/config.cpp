@@ -41,6 +41,34 @@ ConfigOverrides overrides_of(const convmixer_model_options& options) {
   return overrides;
 }
 
+ConfigOverrides overrides_of(const convmixer_convert_options& options) {
+  convmixer_model_options shared = CONVMIXER_MODEL_OPTIONS_INIT;
+  shared.activation = options.activation;
+  shared.image_height = options.image_height;
+  shared.image_width = options.image_width;
+  shared.mean = options.mean;
+  shared.std = options.std;
+  shared.crop_pct = options.crop_pct;
+  shared.bn_eps = options.bn_eps;
+  ConfigOverrides overrides = overrides_of(shared);
+  if (options.interpolation != nullptr) overrides.interpolation = options.interpolation;
+  if ((options.labels == nullptr) != (options.num_labels == 0)) {
+    refuse(fmt::format("labels and num_labels: expected both or neither, found {} and {}",
+                       options.labels == nullptr ? "NULL" : "a list", options.num_labels));
+  }
+  if (options.num_labels > kMaxClasses) {
+    refuse(
+        fmt::format("num_labels: expected at most {}, found {}", kMaxClasses, options.num_labels));
+  }
+  if (options.labels == nullptr) return overrides;
+  overrides.labels.emplace();
+  for (std::size_t i = 0; i < options.num_labels; ++i) {
+    if (options.labels[i] == nullptr) refuse(fmt::format("labels[{}] is null", i));
+    overrides.labels->emplace_back(options.labels[i]);
+  }
+  return overrides;
+}
+
 convmixer_model_info info_of(const ModelConfig& config) {
   convmixer_model_info info{};
   info.dim = config.dim;

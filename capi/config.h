@@ -19,6 +19,7 @@ namespace convmixer {
 // Throw Error(kInvalidArgument) for what cannot be told from the default or from garbage;
 // read_config looks at the rest.
 ConfigOverrides overrides_of(const convmixer_model_options& options);
+ConfigOverrides overrides_of(const convmixer_convert_options& options);
 
 // What follows from the configuration alone; the rest is 0 and null.
 convmixer_model_info info_of(const ModelConfig& config);

@@ -178,6 +178,40 @@ CONVMIXER_API convmixer_status convmixer_model_describe(const convmixer_model* m
 CONVMIXER_API convmixer_status convmixer_system_describe(char* text, size_t capacity,
                                                          size_t* needed);
 
+/* ---- Conversion ------------------------------------------------------------------------------ */
+
+typedef struct convmixer_convert_options {
+  size_t struct_size;
+  /* These win over what the files say; as in convmixer_model_options. */
+  convmixer_activation activation;
+  int32_t image_height, image_width; /* both or neither */
+  const double* mean;
+  const double* std;
+  double crop_pct;
+  double bn_eps;
+  const char* interpolation; /* "bicubic" or "bilinear" */
+  const char* const* labels; /* UTF-8, one a class */
+  size_t num_labels;
+} convmixer_convert_options;
+
+#define CONVMIXER_CONVERT_OPTIONS_INIT \
+  { sizeof(convmixer_convert_options), CONVMIXER_ACTIVATION_DEFAULT, 0, 0, NULL, NULL, 0.0, 0.0, \
+    NULL, NULL, 0 }
+
+/*
+ * Writes what convmixer_model_open opens as one safetensors file in timm's names, the whole
+ * configuration in its metadata; labels too, unless they are ImageNet's by default. F32, F16 and BF16
+ * weights stay as they are stored, F64 becomes F32: the logits are the same bits. Tensors that only
+ * training reads are left out. The same model gives the same bytes.
+ *
+ * The model is checked first. The file appears whole or not at all, and replaces one that is there;
+ * it must not be the one that is read. info, which may be null, receives what the file holds, with
+ * num_macs, weight_bytes, isa and strassen_levels left 0 and null.
+ */
+CONVMIXER_API convmixer_status convmixer_convert(const char* src_path, const char* dst_path,
+                                                 const convmixer_convert_options* options,
+                                                 convmixer_model_info* info);
+
 /* ---- Sessions -------------------------------------------------------------------------------- */
 
 typedef struct convmixer_session_options {
