@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of convmixer.h. No exception leaves this file: guarded() turns each into a status.
+// The functions of convmixer.h but convmixer_convert, which is in convert.cpp.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "capi/config.h"
 #include "capi/failure.h"
 #include "capi/pipeline.h"
 #include "capi/structs.h"
@@ -22,6 +23,7 @@
 #include "engine/system.h"
 #include "models/checkpoint.h"
 #include "models/convmixer.h"
+#include "models/imagenet.h"
 #include "models/quantization.h"
 #include "support/error.h"
 
@@ -44,25 +46,6 @@ constexpr bool is_version_of_header(std::string_view version) {
 static_assert(is_version_of_header(CONVMIXER_PROJECT_VERSION),
               "convmixer.h and project() in CMakeLists.txt must state the same version");
 
-// A path of 4096 bytes and a sentence. An array, since a lack of memory must be sayable too.
-thread_local char last_error[4096 + CONVMIXER_ERROR_TEXT_SIZE] = "";
-
-template <typename Body>
-convmixer_status guarded(const Body& body) noexcept {
-  try {
-    body();
-    return CONVMIXER_OK;
-  } catch (...) {
-    return current_failure(last_error, sizeof(last_error));
-  }
-}
-
-[[noreturn]] void refuse(const std::string& text) { throw Error(Code::kInvalidArgument, text); }
-
-void need(const void* pointer, const char* name) {
-  if (pointer == nullptr) refuse(fmt::format("{} is null", name));
-}
-
 void write_text(const std::string& src, char* text, std::size_t capacity, std::size_t* needed) {
   const std::size_t size = src.size() + 1;
   if (text == nullptr && capacity != 0) refuse("text is null, but capacity is not 0");
@@ -79,61 +62,9 @@ void write_text(const std::string& src, char* text, std::size_t capacity, std::s
 struct ModelData {
   ModelConfig config;
   std::shared_ptr<const Plan> plan;
-  const char* isa;            // of static storage
-  const char* interpolation;  // of static storage
+  const char* isa;  // of static storage
   std::uint64_t num_parameters;
 };
-
-// A name for the caller that outlives the model.
-template <std::size_t kCount>
-const char* static_name(const std::string& name, const char* const (&names)[kCount]) {
-  for (const char* candidate : names) {
-    if (name == candidate) return candidate;
-  }
-  throw Error(Code::kInternal, fmt::format("capi/c_api.cpp has no static name for \"{}\"", name));
-}
-
-std::uint64_t count_parameters(const std::vector<Node>& nodes) {
-  std::uint64_t count = 0;
-  for (const Node& node : nodes) {
-    count += node.weights.size + node.bias.size() + node.batchnorm.weight.size() +
-             node.batchnorm.bias.size() + count_parameters(node.body);
-  }
-  return count;
-}
-
-ConfigOverrides overrides_of(const convmixer_model_options& options) {
-  ConfigOverrides overrides;
-  switch (number_of(options.activation)) {
-    case CONVMIXER_ACTIVATION_DEFAULT:
-      break;
-    case CONVMIXER_ACTIVATION_GELU:
-      overrides.activation = Activation::kGelu;
-      break;
-    case CONVMIXER_ACTIVATION_RELU:
-      overrides.activation = Activation::kRelu;
-      break;
-    default:
-      refuse(fmt::format("activation: expected a convmixer_activation, found {}",
-                         number_of(options.activation)));
-  }
-  const int height = options.image_height, width = options.image_width;
-  if (height < 0 || width < 0 || (height == 0) != (width == 0)) {
-    refuse(
-        fmt::format("image_height and image_width: expected both 0 or both more, found {} and {}",
-                    height, width));
-  }
-  if (height > 0) {
-    overrides.image_height = height;
-    overrides.image_width = width;
-  }
-  if (options.mean != nullptr) overrides.mean = {options.mean[0], options.mean[1], options.mean[2]};
-  if (options.std != nullptr) overrides.std = {options.std[0], options.std[1], options.std[2]};
-  // A NaN is not 0 either: read_config refuses it like any value out of range.
-  if (options.crop_pct != 0) overrides.crop_pct = options.crop_pct;
-  if (options.bn_eps != 0) overrides.bn_eps = options.bn_eps;
-  return overrides;
-}
 
 // The one of `values`, in the order of the header's enum convmixer_NAME, that the caller's number
 // means.
@@ -179,26 +110,11 @@ std::shared_ptr<const ModelData> open_model(const convmixer_model_options* given
   model->num_parameters = count_parameters(graph.nodes);
   model->plan = make_plan(graph, model->config.mean, model->config.std, plan_options);
   model->isa = model->plan->native ? model->plan->native->table->name : "onednn";
-  model->interpolation = static_name(model->config.interpolation, {"bicubic", "bilinear"});
   return model;
 }
 
 convmixer_model_info info_of(const ModelData& model) {
-  const ModelConfig& config = model.config;
-  convmixer_model_info info{};
-  info.dim = config.dim;
-  info.depth = config.depth;
-  info.kernel_size = config.kernel_size;
-  info.patch_size = config.patch_size;
-  info.num_classes = config.num_classes;
-  info.activation = config.activation == Activation::kRelu ? CONVMIXER_ACTIVATION_RELU
-                                                           : CONVMIXER_ACTIVATION_GELU;
-  info.image_height = config.image_height;
-  info.image_width = config.image_width;
-  std::copy(config.mean.begin(), config.mean.end(), info.mean);
-  std::copy(config.std.begin(), config.std.end(), info.std);
-  info.crop_pct = config.crop_pct;
-  info.bn_eps = config.bn_eps;
+  convmixer_model_info info = info_of(model.config);
   info.num_parameters = model.num_parameters;
   info.num_macs = model.plan->num_macs;
   info.weight_bytes = model.plan->weight_bytes;
@@ -207,8 +123,6 @@ convmixer_model_info info_of(const ModelData& model) {
       CONVMIXER_PRECISION_FP32, CONVMIXER_PRECISION_BF16, CONVMIXER_PRECISION_INT8};
   info.precision = kPrecisions[model.plan->precision()];
   info.isa = model.isa;
-  info.interpolation = model.interpolation;
-  info.num_labels = static_cast<std::int32_t>(config.labels.size());
   return info;
 }
 
@@ -352,7 +266,7 @@ const char* convmixer_status_string(convmixer_status status) {
   }
 }
 
-const char* convmixer_last_error(void) { return last_error; }
+const char* convmixer_last_error(void) { return last_failure(); }
 
 const char* convmixer_version(void) { return kVersion; }
 
@@ -394,6 +308,8 @@ const char* convmixer_model_label(const convmixer_model* model, int32_t index) {
   const auto i = static_cast<std::size_t>(index);
   return i < labels.size() ? labels[i].c_str() : nullptr;
 }
+
+const char* convmixer_imagenet_wordnet_id(int32_t index) { return imagenet_wordnet_id(index); }
 
 convmixer_status convmixer_model_describe(const convmixer_model* model, char* text, size_t capacity,
                                           size_t* needed) {

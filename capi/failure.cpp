@@ -7,8 +7,6 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "support/error.h"
-
 namespace convmixer {
 namespace {
 
@@ -41,6 +39,9 @@ std::size_t character_length(const unsigned char* s) {
   }
   return length;
 }
+
+// A path of 4096 bytes and a sentence. An array, since a lack of memory must be sayable too.
+thread_local char last_text[4096 + CONVMIXER_ERROR_TEXT_SIZE] = "";
 
 }  // namespace
 
@@ -84,6 +85,16 @@ convmixer_status current_failure(char* text, std::size_t capacity) noexcept {
     copy_utf8("An unknown exception.", text, capacity);
     return CONVMIXER_INTERNAL_ERROR;
   }
+}
+
+convmixer_status keep_failure() noexcept { return current_failure(last_text, sizeof(last_text)); }
+
+const char* last_failure() noexcept { return last_text; }
+
+void refuse(const std::string& text) { throw Error(Code::kInvalidArgument, text); }
+
+void need(const void* pointer, const char* name) {
+  if (pointer == nullptr) refuse(std::string(name) + " is null");
 }
 
 }  // namespace convmixer

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "convmixer.h"
+#include "support/error.h"
 
 namespace convmixer {
 
@@ -17,5 +19,23 @@ void copy_utf8(const char* src, char* dst, std::size_t capacity) noexcept;
 
 // Only inside a catch block: the status of the exception in hand, its text to text[0 .. capacity).
 convmixer_status current_failure(char* text, std::size_t capacity) noexcept;
+
+// The same, with the text kept for convmixer_last_error().
+convmixer_status keep_failure() noexcept;
+const char* last_failure() noexcept;  // of this thread; "" if there was none
+
+// The body of every function of convmixer.h: no exception leaves it.
+template <typename Body>
+convmixer_status guarded(const Body& body) noexcept {
+  try {
+    body();
+    return CONVMIXER_OK;
+  } catch (...) {
+    return keep_failure();
+  }
+}
+
+[[noreturn]] void refuse(const std::string& text);  // as CONVMIXER_INVALID_ARGUMENT
+void need(const void* pointer, const char* name);   // refuses null
 
 }  // namespace convmixer

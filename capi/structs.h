@@ -38,6 +38,18 @@ struct Fields<convmixer_model_options> {
 };
 
 template <>
+struct Fields<convmixer_convert_options> {
+  using T = convmixer_convert_options;
+  static constexpr const char* kName = "convmixer_convert_options";
+  static constexpr const char* kInit = "CONVMIXER_CONVERT_OPTIONS_INIT";
+  static constexpr std::size_t kBegin[] = {offsetof(T, activation),  offsetof(T, image_height),
+                                           offsetof(T, image_width), offsetof(T, mean),
+                                           offsetof(T, std),         offsetof(T, crop_pct),
+                                           offsetof(T, bn_eps),      offsetof(T, interpolation),
+                                           offsetof(T, labels),      offsetof(T, num_labels)};
+};
+
+template <>
 struct Fields<convmixer_model_info> {
   using T = convmixer_model_info;
   static constexpr const char* kName = "convmixer_model_info";

@@ -11,6 +11,7 @@ void add_run(CLI::App& app);
 void add_transform(CLI::App& app);
 void add_describe(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_convert(CLI::App& app);
 void add_info(CLI::App& app);
 
 }  // namespace convmixer::cli

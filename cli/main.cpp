@@ -42,6 +42,7 @@ int run(int argc, char** argv) {
   add_transform(app);
   add_describe(app);
   add_bench(app);
+  add_convert(app);
   add_info(app);
   for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
     command->set_version_flag("--version", version);

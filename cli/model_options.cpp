@@ -73,13 +73,28 @@ void add_crop_pct_option(CLI::App& command, double& crop_pct, const std::string&
       ->type_name("NUMBER");
 }
 
+void add_config_options(CLI::App& command, ModelOptions& o) {
+  command.add_option("--activation", o.activation, "gelu or relu (default: the file's)")
+      ->check(CLI::IsMember({"gelu", "relu"}))
+      ->type_name("NAME");
+  add_image_size_option(command, o.image_size, "the file's, else 224");
+  add_triple_option(command, "--mean",
+                    "Mean of the pixels in 0…1 (default: the file's, else ImageNet's)", o.mean);
+  add_triple_option(command, "--std",
+                    "Standard deviation of the pixels (default: the file's, else ImageNet's)",
+                    o.std);
+  add_crop_pct_option(command, o.crop_pct, "the file's, else 0.96");
+  command.add_option("--bn-eps", o.bn_eps, "Epsilon of BatchNorm (default: the file's, else 1e-5)")
+      ->check(in_range("a positive number", 1e-300, 1e300))
+      ->type_name("NUMBER");
+}
+
 void add_model_options(CLI::App& command, ModelOptions& o) {
   command
-      .add_option(
-          "--model", o.model,
-          "A safetensors file (default: the environment variable CONVMIXER_MODEL, else the bundled "
-          "CIFAR-10 model)")
-      ->type_name("FILE");
+      .add_option("--model", o.model,
+                  "A safetensors file, or a folder of config.json and model.safetensors (default: "
+                  "the environment variable CONVMIXER_MODEL, else the bundled CIFAR-10 model)")
+      ->type_name("FILE|DIR");
   command
       .add_option("--isa", o.isa,
                   "Exactly this instruction set: portable, avx2 or avx512 (default: the best of "
@@ -108,19 +123,7 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
       ->check(CLI::IsMember({"fp32", "bf16", "int8", "auto"}))
       ->type_name("NAME")
       ->capture_default_str();
-  command.add_option("--activation", o.activation, "gelu or relu (default: the file's)")
-      ->check(CLI::IsMember({"gelu", "relu"}))
-      ->type_name("NAME");
-  add_image_size_option(command, o.image_size, "the file's, else 224");
-  add_triple_option(command, "--mean",
-                    "Mean of the pixels in 0…1 (default: the file's, else ImageNet's)", o.mean);
-  add_triple_option(command, "--std",
-                    "Standard deviation of the pixels (default: the file's, else ImageNet's)",
-                    o.std);
-  add_crop_pct_option(command, o.crop_pct, "the file's, else 0.96");
-  command.add_option("--bn-eps", o.bn_eps, "Epsilon of BatchNorm (default: the file's, else 1e-5)")
-      ->check(in_range("a positive number", 1e-300, 1e300))
-      ->type_name("NUMBER");
+  add_config_options(command, o);
 }
 
 void add_threads_option(CLI::App& command, ModelOptions& o) {
@@ -185,7 +188,7 @@ const char* precision_name(convmixer_precision precision) {
                                                  : "fp32";
 }
 
-Model open_model(const ModelOptions& o) {
+convmixer_model_options c_options_of(const ModelOptions& o) {
   convmixer_model_options options = CONVMIXER_MODEL_OPTIONS_INIT;
   if (!o.isa.empty()) options.isa = o.isa.c_str();
   options.onednn = o.onednn == "on"    ? CONVMIXER_ONEDNN_ON
@@ -209,6 +212,11 @@ Model open_model(const ModelOptions& o) {
   options.std = o.std ? o.std->data() : nullptr;
   options.crop_pct = o.crop_pct;
   options.bn_eps = o.bn_eps;
+  return options;
+}
+
+Model open_model(const ModelOptions& o) {
+  const convmixer_model_options options = c_options_of(o);
   convmixer_model* model = nullptr;
   check(convmixer_model_open(find_model(o.model).c_str(), &options, &model));
   return Model(model);

@@ -26,8 +26,9 @@ struct ModelOptions {
   std::string precision = "fp32";
 };
 
-// --model, --isa, --onednn, --strassen, --low-memory, --precision, --activation, --image-size,
-// --mean, --std, --bn-eps
+// --activation, --image-size, --mean, --std, --crop-pct, --bn-eps
+void add_config_options(CLI::App& command, ModelOptions& options);
+// --model, --isa, --onednn, --strassen, --low-memory, --precision, and those above
 void add_model_options(CLI::App& command, ModelOptions& options);
 void add_threads_option(CLI::App& command, ModelOptions& options);
 void add_session_options(CLI::App& command, ModelOptions& options);  // --threads, --batch
@@ -48,6 +49,8 @@ CLI::Validator in_range(const std::string& expected, T least, T most) {
       "", "");
 }
 
+// For the C interface; points into `options`.
+convmixer_model_options c_options_of(const ModelOptions& options);
 Model open_model(const ModelOptions& options);
 Session make_session(const Model& model, const ModelOptions& options);
 

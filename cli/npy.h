@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/output_file.h"
+#include "support/output_file.h"
 
 namespace convmixer::cli {
 

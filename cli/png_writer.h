@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "cli/output_file.h"
+#include "support/output_file.h"
 
 namespace convmixer::cli {
 

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "cli/handles.h"
-#include "cli/output_file.h"
+#include "support/output_file.h"
 
 namespace convmixer::cli {
 namespace {

@@ -6,8 +6,8 @@
 
 #include "cli/commands.h"
 #include "cli/model_options.h"
-#include "cli/output_file.h"
 #include "cli/png_writer.h"
+#include "support/output_file.h"
 
 namespace convmixer::cli {
 namespace {

@@ -132,7 +132,8 @@ typedef struct convmixer_model_options {
   { sizeof(convmixer_model_options), NULL, CONVMIXER_ONEDNN_AUTO, CONVMIXER_ACTIVATION_DEFAULT, \
     0, 0, NULL, NULL, 0.0, 0.0, CONVMIXER_STRASSEN_AUTO, 0, CONVMIXER_PRECISION_DEFAULT }
 
-/* Opens a safetensors file in timm's names and prepares everything that depends only on weights. */
+/* Opens a safetensors file in timm's names, or a folder that holds config.json and model.safetensors
+   or pytorch_model.bin, and prepares everything that depends only on weights. */
 CONVMIXER_API convmixer_status convmixer_model_open(const char* path,
                                                     const convmixer_model_options* options,
                                                     convmixer_model** model);
@@ -156,7 +157,7 @@ typedef struct convmixer_model_info {
   uint64_t weight_bytes;    /* as packed */
   const char* isa; /* the variant that runs: "avx2", "avx512_bf16", "onednn", …; the library's */
   const char* interpolation; /* "bicubic" or "bilinear"; owned by the library */
-  int32_t num_labels;        /* 0 or num_classes */
+  int32_t num_labels;        /* 0 or num_classes; of 1,000 classes always 1,000 */
   int32_t strassen_levels;   /* of the block that has most: 0, 1 or 2 */
   convmixer_precision precision; /* that runs: fp32, bf16 or int8 */
 } convmixer_model_info;
@@ -170,8 +171,13 @@ typedef struct convmixer_model_info {
 CONVMIXER_API convmixer_status convmixer_model_get_info(const convmixer_model* model,
                                                         convmixer_model_info* info);
 
-/* Owned by the model; null where the model has no labels or the index is out of range. */
+/* Owned by the model; null where the model has no labels or the index is out of range. A model of
+   1,000 classes without labels has ImageNet's. */
 CONVMIXER_API const char* convmixer_model_label(const convmixer_model* model, int32_t index);
+
+/* "n01440764": the WordNet id of ImageNet's class, as its folders are called. Owned by the library;
+   null where the index is not 0 to 999. */
+CONVMIXER_API const char* convmixer_imagenet_wordnet_id(int32_t index);
 
 /*
  * Text results: up to `capacity` bytes, zero included, go to `text`; `*needed` (may be null) becomes
@@ -186,6 +192,40 @@ CONVMIXER_API convmixer_status convmixer_model_describe(const convmixer_model* m
 /* CPU, caches, threads, variants of this build and why some cannot run here, library versions. */
 CONVMIXER_API convmixer_status convmixer_system_describe(char* text, size_t capacity,
                                                          size_t* needed);
+
+/* ---- Conversion ------------------------------------------------------------------------------ */
+
+typedef struct convmixer_convert_options {
+  size_t struct_size;
+  /* These win over what the files say; as in convmixer_model_options. */
+  convmixer_activation activation;
+  int32_t image_height, image_width; /* both or neither */
+  const double* mean;
+  const double* std;
+  double crop_pct;
+  double bn_eps;
+  const char* interpolation; /* "bicubic" or "bilinear" */
+  const char* const* labels; /* UTF-8, one a class */
+  size_t num_labels;
+} convmixer_convert_options;
+
+#define CONVMIXER_CONVERT_OPTIONS_INIT \
+  { sizeof(convmixer_convert_options), CONVMIXER_ACTIVATION_DEFAULT, 0, 0, NULL, NULL, 0.0, 0.0, \
+    NULL, NULL, 0 }
+
+/*
+ * Writes what convmixer_model_open opens as one safetensors file in timm's names, the whole
+ * configuration in its metadata; labels too, unless they are ImageNet's by default. F32, F16 and BF16
+ * weights stay as they are stored, F64 becomes F32: the logits are the same bits. Tensors that only
+ * training reads are left out. The same model gives the same bytes.
+ *
+ * The model is checked first. The file appears whole or not at all, and replaces one that is there;
+ * it must not be the one that is read. info, which may be null, receives what the file holds, with
+ * num_macs, weight_bytes, isa and strassen_levels left 0 and null.
+ */
+CONVMIXER_API convmixer_status convmixer_convert(const char* src_path, const char* dst_path,
+                                                 const convmixer_convert_options* options,
+                                                 convmixer_model_info* info);
 
 /* ---- Sessions -------------------------------------------------------------------------------- */
 

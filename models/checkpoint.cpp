@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "models/huggingface.h"
 #include "support/error.h"
 
 namespace convmixer {
@@ -150,6 +151,7 @@ Weights Checkpoint::floats(const std::string& tensor,
 }
 
 Checkpoint open_checkpoint(const std::string& path) {
+  if (is_folder(path)) return open_huggingface(path);
   Checkpoint checkpoint;
   checkpoint.name = path;
   checkpoint.map = std::make_shared<const FileMap>(path);

@@ -33,8 +33,9 @@ struct Checkpoint {
   std::string name;                             // path, or "<memory>", for messages
   std::map<std::string, TensorView> tensors;    // by timm's key names
   std::map<std::string, std::string> metadata;  // safetensors' __metadata__
-  std::shared_ptr<const FileMap> map;           // null when opened from memory
-  std::shared_ptr<const void> owner;            // keeps the bytes valid
+  std::string config_path, config_json;  // a config.json beside the weights, see huggingface.h
+  std::shared_ptr<const FileMap> map;    // null when opened from memory
+  std::shared_ptr<const void> owner;     // keeps the bytes valid
 
   // The tensor as floats: a view where it is aligned F32, else a copy, converted from F32, F16,
   // BF16 or F64. Throws Error(kFormat), naming file, tensor, expected and found, where it is
@@ -42,10 +43,11 @@ struct Checkpoint {
   Weights floats(const std::string& tensor, const std::vector<std::int64_t>& shape) const;
 };
 
-// Opens a safetensors file. The header is checked in full before any tensor is read: its length
-// against the file's, every range against the data, shape × dtype against the range; the ranges
-// must tile the data without overlap, hole or rest, as the format demands. Unknown dtypes pass
-// until floats() is asked for one. Error(kUnsupported) for a PyTorch or Paddle checkpoint.
+// Opens a safetensors file, or the one in a folder of Hugging Face's (huggingface.h). The header is
+// checked in full before any tensor is read: its length against the file's, every range against the
+// data, shape × dtype against the range; the ranges must tile the data without overlap, hole or
+// rest, as the format demands. Unknown dtypes pass until floats() is asked for one.
+// Error(kUnsupported) for a PyTorch or Paddle checkpoint.
 Checkpoint open_checkpoint(const std::string& path);
 
 // The same from memory, of which floats() copies only what is not aligned F32; it must stay valid

@@ -8,22 +8,17 @@
 #include <charconv>
 #include <climits>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <string_view>
 #include <utility>
 
+#include "models/imagenet.h"
+#include "models/json_object.h"
 #include "models/quantization.h"
 #include "support/error.h"
 
 namespace convmixer {
 namespace {
-
-using Json = nlohmann::json;
-
-constexpr const char* kMetadataKey = "convmixer";
-constexpr std::size_t kMaxMetadataBytes = 64'000'000;  // a million labels need about 20 MB
-constexpr int kMaxMetadataDepth = 32;                  // ours has two levels
 
 [[noreturn]] void fail(Code code, const std::string& where, const std::string& what) {
   throw Error(code, where + ": " + what);
@@ -130,6 +125,8 @@ void read_sizes(const Checkpoint& checkpoint, ModelConfig& config) {
 
 // --- The other values, from metadata and overrides, each checked where it is set ---------------
 
+bool is_interpolation(const std::string& name) { return name == "bicubic" || name == "bilinear"; }
+
 class Setter {
  public:
   // `where` begins the messages: the path, and whose value it is.
@@ -167,6 +164,23 @@ class Setter {
     config_.bn_eps = value;
   }
 
+  void interpolation(const std::string& value) {
+    require(is_interpolation(value), "interpolation", "bicubic or bilinear", in_quotes(value));
+    config_.interpolation = value;
+  }
+
+  void labels(std::vector<std::string> value) {
+    if (!value.empty() && value.size() != static_cast<std::size_t>(config_.num_classes)) {
+      fail(code_, where_,
+           fmt::format("expected {} labels, one a class, found {}", config_.num_classes,
+                       value.size()));
+    }
+    for (const std::string& label : value) {
+      require(is_utf8(label), "each label", "UTF-8", in_quotes(label));
+    }
+    config_.labels = std::move(value);
+  }
+
  private:
   template <typename T>
   void require(bool ok, const char* key, const char* expected, const T& found) const {
@@ -184,122 +198,7 @@ class Setter {
   std::string where_;
 };
 
-// The JSON object in the metadata: reads values by key, refuses those of another type.
-class Metadata {
- public:
-  Metadata(const std::string& name, const std::string& text) : where_(name + ": model metadata") {
-    if (text.size() > kMaxMetadataBytes) {
-      fail(Code::kLimit, where_,
-           fmt::format("expected at most {} bytes, found {}", kMaxMetadataBytes, text.size()));
-    }
-    const auto limit_depth = [this](int depth, Json::parse_event_t, Json&) {
-      if (depth > kMaxMetadataDepth) fail(Code::kFormat, where_, "found JSON nested too deeply");
-      return true;
-    };
-    try {
-      json_ = Json::parse(text, limit_depth);
-    } catch (const Json::parse_error& error) {
-      fail(Code::kFormat, where_,
-           fmt::format("expected valid JSON, found an error at byte {}", error.byte));
-    } catch (const Json::exception&) {
-      fail(Code::kFormat, where_, "expected valid JSON, found a number out of range");
-    }
-    if (!json_.is_object()) wrong("", "a JSON object", json_);
-  }
-
-  const std::string& where() const { return where_; }
-
-  template <typename Use>
-  void text(const char* key, Use use) const {
-    if (const Json* value = find(key)) use(text_of(key, *value));
-  }
-
-  template <typename Use>
-  void integer(const char* key, Use use) const {
-    if (const Json* value = find(key)) use(integer_of(key, *value));
-  }
-
-  template <typename Use>
-  void number(const char* key, Use use) const {
-    if (const Json* value = find(key)) use(number_of(key, *value));
-  }
-
-  template <typename Use>
-  void three_numbers(const char* key, Use use) const {
-    const Json* value = find(key);
-    if (value == nullptr) return;
-    if (!value->is_array() || value->size() != 3) wrong(key, "a list of three numbers", *value);
-    use(std::array{number_of(key, (*value)[0]), number_of(key, (*value)[1]),
-                   number_of(key, (*value)[2])});
-  }
-
-  void input_size(Setter& set) const {
-    const char* key = "input_size";
-    const Json* value = find(key);
-    if (value == nullptr) return;
-    if (!value->is_array() || value->size() != 3 || integer_of(key, (*value)[0]) != 3) {
-      wrong(key, "[3, height, width]", *value);
-    }
-    set.image_height(clamp(integer_of(key, (*value)[1])));
-    set.image_width(clamp(integer_of(key, (*value)[2])));
-  }
-
-  std::vector<std::string> labels(int num_classes) const {
-    std::vector<std::string> labels;
-    const char* key = "labels";
-    const Json* value = find(key);
-    if (value == nullptr) return labels;
-    if (!value->is_array()) wrong(key, "a list of texts", *value);
-    for (const Json& label : *value) labels.push_back(text_of(key, label));
-    if (!labels.empty() && labels.size() != static_cast<std::size_t>(num_classes)) {
-      fail(Code::kFormat, where_,
-           fmt::format("expected {} labels, one a class, found {}", num_classes, labels.size()));
-    }
-    return labels;
-  }
-
- private:
-  const Json* find(const char* key) const {
-    const auto found = json_.find(key);
-    return found == json_.end() ? nullptr : &*found;
-  }
-
-  // Beyond the limits both ends stay beyond them.
-  static int clamp(std::int64_t value) {
-    return static_cast<int>(std::clamp<std::int64_t>(value, INT_MIN, INT_MAX));
-  }
-
-  std::string text_of(const char* key, const Json& value) const {
-    if (!value.is_string()) wrong(key, "text", value);
-    return value.get<std::string>();
-  }
-
-  std::int64_t integer_of(const char* key, const Json& value) const {
-    if (!value.is_number_integer() ||
-        (value.is_number_unsigned() && value.get<std::uint64_t>() > std::uint64_t{INT64_MAX})) {
-      wrong(key, "an integer", value);
-    }
-    return value.get<std::int64_t>();
-  }
-
-  double number_of(const char* key, const Json& value) const {
-    if (!value.is_number()) wrong(key, "a number", value);
-    return value.get<double>();
-  }
-
-  [[noreturn]] void wrong(const std::string& key, const char* expected, const Json& found) const {
-    const std::string what = found.is_structured()
-                                 ? fmt::format("an {} of {}", found.type_name(), found.size())
-                                 : in_quotes(found.dump());
-    fail(Code::kFormat, where_,
-         fmt::format("expected {}{}, found {}", expected, key.empty() ? "" : " as " + key, what));
-  }
-
-  std::string where_;
-  Json json_;
-};
-
-void read_metadata(const Metadata& metadata, ModelConfig& config) {
+void read_metadata(const JsonObject& metadata, ModelConfig& config) {
   Setter set(config, Code::kFormat, metadata.where());
   const auto unsupported = [&](const char* key, const char* known, const std::string& found) {
     fail(Code::kUnsupported, metadata.where(),
@@ -327,17 +226,18 @@ void read_metadata(const Metadata& metadata, ModelConfig& config) {
     set.activation(value == "gelu" ? Activation::kGelu : Activation::kRelu);
   });
   metadata.text("interpolation", [&](const std::string& value) {
-    if (value != "bicubic" && value != "bilinear") {
-      unsupported("interpolation", "bicubic or bilinear", value);
-    }
-    config.interpolation = value;
+    if (!is_interpolation(value)) unsupported("interpolation", "bicubic or bilinear", value);
+    set.interpolation(value);
   });
-  metadata.input_size(set);
+  metadata.input_size("input_size", [&](int height, int width) {
+    set.image_height(height);
+    set.image_width(width);
+  });
   metadata.three_numbers("mean", [&](const std::array<double, 3>& value) { set.mean(value); });
   metadata.three_numbers("std", [&](const std::array<double, 3>& value) { set.std(value); });
   metadata.number("crop_pct", [&](double value) { set.crop_pct(value); });
   metadata.number("bn_eps", [&](double value) { set.bn_eps(value); });
-  config.labels = metadata.labels(config.num_classes);
+  metadata.texts("labels", [&](std::vector<std::string> value) { set.labels(std::move(value)); });
 }
 
 void apply_overrides(const ConfigOverrides& overrides, Setter set) {
@@ -348,6 +248,8 @@ void apply_overrides(const ConfigOverrides& overrides, Setter set) {
   if (overrides.std) set.std(*overrides.std);
   if (overrides.crop_pct) set.crop_pct(*overrides.crop_pct);
   if (overrides.bn_eps) set.bn_eps(*overrides.bn_eps);
+  if (overrides.interpolation) set.interpolation(*overrides.interpolation);
+  if (overrides.labels) set.labels(*overrides.labels);
 }
 
 // --- The graph ---------------------------------------------------------------------------------
@@ -474,7 +376,10 @@ ModelConfig read_config(const Checkpoint& checkpoint, const ConfigOverrides& ove
   config.activation = relu ? Activation::kRelu : Activation::kGelu;
   const auto text = checkpoint.metadata.find(kMetadataKey);
   if (text != checkpoint.metadata.end()) {
-    read_metadata(Metadata(checkpoint.name, text->second), config);
+    read_metadata(JsonObject(checkpoint.name + ": model metadata", text->second), config);
+  }
+  if (!checkpoint.config_json.empty()) {
+    read_metadata(JsonObject(checkpoint.config_path, checkpoint.config_json), config);
   }
   apply_overrides(overrides, Setter(config, Code::kInvalidArgument, checkpoint.name + ": option"));
   const int h = config.image_height, w = config.image_width, patch = config.patch_size;
@@ -487,6 +392,10 @@ ModelConfig read_config(const Checkpoint& checkpoint, const ConfigOverrides& ove
   }
   check_product(checkpoint, "a layer's output (channels, height, width)",
                 {config.dim, h / patch, w / patch});
+  config.stated_labels = !config.labels.empty();
+  if (!config.stated_labels && config.num_classes == kImageNetClasses) {
+    config.labels = imagenet_labels();
+  }
   return config;
 }
 

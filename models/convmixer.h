@@ -17,6 +17,9 @@ namespace convmixer {
 constexpr int kMaxDim = 65536, kMaxDepth = 4096, kMaxKernelSize = 255, kMaxPatchSize = 1024;
 constexpr int kMaxImageSize = 16384, kMaxClasses = 1'000'000;
 
+// The key of safetensors' __metadata__ that holds a model's configuration as a JSON text.
+constexpr const char* kMetadataKey = "convmixer";
+
 struct ModelConfig {
   int dim = 0, depth = 0, kernel_size = 0, patch_size = 0, num_classes = 0;
   Activation activation = Activation::kGelu;
@@ -27,20 +30,24 @@ struct ModelConfig {
   double crop_pct = 0.96;
   std::string interpolation = "bicubic";  // or "bilinear"
   std::vector<std::string> labels;        // empty, or num_classes names
+  bool stated_labels = false;             // false: nobody stated any, they are ImageNet's or none
 };
 
-// What the caller states; it wins over the metadata, which wins over the defaults. (The braces let
-// a caller name some of the members only.)
+// What the caller states; it wins over a config.json beside the weights, which wins over the
+// metadata, which wins over the defaults. (The braces let a caller name some of the members only.)
 struct ConfigOverrides {
   std::optional<Activation> activation{};
   std::optional<int> image_height{}, image_width{};
   std::optional<std::array<double, 3>> mean{}, std{};
   std::optional<double> crop_pct{}, bn_eps{};
+  std::optional<std::string> interpolation{};
+  std::optional<std::vector<std::string>> labels{};
 };
 
-// Sizes come from the tensors' shapes; the rest from overrides, else from the JSON under
-// `convmixer` in the metadata, else: ReLU for 768/32 kernel 7 patch 7, GELU otherwise, 224 pixels,
-// crop 0.96, bicubic, ImageNet's mean and std. Metadata sizes that disagree with the shapes, values
+// Sizes come from the tensors' shapes; the rest from overrides, else from the config.json, else
+// from the JSON under `convmixer` in the metadata, else: ReLU for 768/32 kernel 7 patch 7, GELU
+// otherwise, 224 pixels, crop 0.96, bicubic, ImageNet's mean, std and, of 1,000 classes, labels.
+// Metadata sizes that disagree with the shapes, values
 // of the wrong type or out of range, labels of the wrong number and a file that is no ConvMixer are
 // Error(kFormat); another architecture, activation or interpolation kUnsupported; a bad override
 // kInvalidArgument. Unknown metadata keys are ignored.

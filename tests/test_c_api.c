@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A C99 program that knows convmixer.h alone and calls every function, well and badly. */
+#define _POSIX_C_SOURCE 200809L /* mkstemp */
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "convmixer.h"
 
 #define MODEL CONVMIXER_SHARE_DIR "/cifar10_256_8.safetensors"
 #define SHIP CONVMIXER_SHARE_DIR "/images/ship_0000.jpg"
+#define TINY CONVMIXER_TEST_DATA "/tiny/relu_48/timm.safetensors"
 #define CAT CONVMIXER_SHARE_DIR "/images/cat_0000.jpg"
 
 enum { kClasses = 10, kDim = 256, kImageBytes = 32 * 32 * 3 };
@@ -210,6 +213,9 @@ static void test_info(void) {
   CHECK(strcmp(convmixer_model_label(model, 9), "truck") == 0);
   CHECK(convmixer_model_label(model, 10) == NULL && convmixer_model_label(model, -1) == NULL);
   CHECK(convmixer_model_label(NULL, 0) == NULL);
+  CHECK(strcmp(convmixer_imagenet_wordnet_id(0), "n01440764") == 0);
+  CHECK(strcmp(convmixer_imagenet_wordnet_id(999), "n15075141") == 0);
+  CHECK(convmixer_imagenet_wordnet_id(1000) == NULL && convmixer_imagenet_wordnet_id(-1) == NULL);
   info.struct_size = sizeof info;
   CHECK(convmixer_model_get_info(model, &info) == CONVMIXER_OK);
   convmixer_model_destroy(model);
@@ -436,6 +442,44 @@ static void test_classify(void) {
   convmixer_model_destroy(model);
 }
 
+static void test_convert(void) {
+  static const char* const labels[kClasses] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+  convmixer_convert_options o = CONVMIXER_CONVERT_OPTIONS_INIT;
+  convmixer_model_info info = CONVMIXER_MODEL_INFO_INIT;
+  convmixer_model* model = NULL;
+  char dst[] = "/tmp/convmixer_c_api_XXXXXX";
+  const int fd = mkstemp(dst);
+  if (fd < 0) exit(1);
+  close(fd);
+  o.labels = labels;
+  o.num_labels = kClasses;
+  o.image_height = o.image_width = 64;
+  CHECK(convmixer_convert(MODEL, dst, &o, &info) == CONVMIXER_OK);
+  CHECK(info.dim == kDim && info.image_width == 64 && info.num_labels == kClasses);
+  CHECK(info.num_parameters > 0 && info.num_macs == 0 && info.isa == NULL);
+  CHECK(convmixer_model_open(dst, NULL, &model) == CONVMIXER_OK);
+  CHECK(model != NULL && strcmp(convmixer_model_label(model, 9), "9") == 0);
+  convmixer_model_destroy(model);
+  CHECK(convmixer_convert(TINY, dst, NULL, NULL) == CONVMIXER_OK);
+  CHECK(convmixer_model_open(dst, NULL, &model) == CONVMIXER_OK);
+  CHECK(strcmp(convmixer_model_label(model, 1), "goldfish") == 0);
+  convmixer_model_destroy(model);
+  BAD(convmixer_convert(NULL, dst, NULL, NULL), "src_path");
+  BAD(convmixer_convert(MODEL, NULL, NULL, NULL), "dst_path");
+  BAD(convmixer_convert(MODEL, MODEL, NULL, NULL), "another file");
+  REFUSED(convmixer_convert("/nowhere/at.all", dst, NULL, NULL), CONVMIXER_IO_ERROR, "/nowhere");
+  REFUSED(convmixer_convert(MODEL, "/nowhere/at.all", NULL, NULL), CONVMIXER_IO_ERROR, "/nowhere");
+  o.num_labels = 3;
+  BAD(convmixer_convert(MODEL, dst, &o, NULL), "10 labels");
+  o.struct_size = offsetof(convmixer_convert_options, labels); /* an older caller's */
+  CHECK(convmixer_convert(MODEL, dst, &o, NULL) == CONVMIXER_OK);
+  o.struct_size = 0;
+  BAD(convmixer_convert(MODEL, dst, &o, NULL), "CONVMIXER_CONVERT_OPTIONS_INIT");
+  info.struct_size = 0;
+  BAD(convmixer_convert(MODEL, dst, NULL, &info), "CONVMIXER_MODEL_INFO_INIT");
+  CHECK(remove(dst) == 0);
+}
+
 int main(void) {
   test_texts();
   test_open();
@@ -449,6 +493,7 @@ int main(void) {
   test_fma_peak();
   test_transform();
   test_classify();
+  test_convert();
   if (failures == 0) puts("all checks passed");
   return failures != 0;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every command but bench: results, bad input, wrong usage.
+// Every command but bench and convert: results, bad input, wrong usage.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -188,10 +188,12 @@ TEST_F(Cli, ExplainsItself) {
   EXPECT_EQ(out.rfind("convmixer 0.", 0), 0u) << out;
   run({"--help"});
   EXPECT_EQ(code, 0);
-  for (const char* command : {"classify", "run", "transform", "describe", "bench", "info"}) {
+  for (const char* command :
+       {"classify", "run", "transform", "describe", "bench", "convert", "info"}) {
     EXPECT_NE(out.find(command), std::string::npos) << command;
   }
-  for (const char* command : {"classify", "run", "transform", "describe", "bench", "info"}) {
+  for (const char* command :
+       {"classify", "run", "transform", "describe", "bench", "convert", "info"}) {
     run({command, "--help"});
     EXPECT_EQ(code, 0) << command;
     EXPECT_NE(out.find("--help"), std::string::npos) << command;

@@ -90,9 +90,12 @@ TEST(ModelConfig, DefaultsWithoutMetadata) {
   EXPECT_EQ(config.std, (Doubles{0.229, 0.224, 0.225}));
   EXPECT_EQ(config.crop_pct, 0.96);
   EXPECT_EQ(config.interpolation, "bicubic");
-  EXPECT_TRUE(config.labels.empty());
+  EXPECT_FALSE(config.stated_labels);
+  ASSERT_EQ(config.labels.size(), 1000u);
+  EXPECT_EQ(config.labels[0], "tench");
 
   EXPECT_EQ(read_config(shapes_only(768, 32, 7, 7, 10), {}).activation, Activation::kRelu);
+  EXPECT_TRUE(read_config(shapes_only(768, 32, 7, 7, 10), {}).labels.empty());
   for (const Checkpoint& other : {shapes_only(767, 32, 7, 7, 10), shapes_only(768, 31, 7, 7, 10),
                                   shapes_only(768, 32, 8, 7, 10), shapes_only(768, 32, 7, 8, 10)}) {
     EXPECT_EQ(read_config(other, {}).activation, Activation::kGelu);

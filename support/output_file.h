@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <string>
 
-namespace convmixer::cli {
+namespace convmixer {
 
 // Writes all of it, however many calls that takes; 0, or the system's reason.
 int write_all(int fd, const void* data, std::size_t size);
@@ -12,7 +12,7 @@ int write_all(int fd, const void* data, std::size_t size);
 // A file that appears whole or not at all: written beside its place under another name, then
 // renamed. A link is followed. Where the path names something that is no regular file (/dev/null, a
 // pipe) or a standard stream (/dev/stdout), that is written directly. Everything that fails throws
-// Failure with the path and the system's reason; what was half-written is removed.
+// Error(kIo) with the path and the system's reason; what was half-written is removed.
 class OutputFile {
  public:
   explicit OutputFile(
@@ -21,10 +21,12 @@ class OutputFile {
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
+  bool is_direct() const { return temporary_.empty(); }  // written where it is; before commit()
   void write(const void* data, std::size_t size);
   void commit();
 
  private:
+  void create_temporary();
   [[noreturn]] void fail(int error) const;
 
   std::string path_, target_;  // as given; what it leads to
@@ -32,4 +34,4 @@ class OutputFile {
   int fd_ = -1;
 };
 
-}  // namespace convmixer::cli
+}  // namespace convmixer

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/output_file.h"
+#include "support/output_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -7,14 +7,13 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
 
-#include "cli/handles.h"
+#include "support/error.h"
 
-namespace convmixer::cli {
+namespace convmixer {
 namespace {
 
 // The standard stream that writes to `st`, as with /dev/stdout, or -1. It may be a regular
@@ -65,16 +64,26 @@ OutputFile::OutputFile(const std::string& path) : path_(path), target_(path) {
   error.clear();
   if (exists || link) target_ = std::filesystem::canonical(path, error).string();
   if (error) fail(error.value());
+  create_temporary();
+  // A result has the permissions of what it replaces.
+  if (exists) ::fchmod(fd_, st.st_mode & 07777);
+}
+
+// Not mkstemp, whose files are for their owner only: the usual permissions could be read only by
+// setting the process's umask for a moment, which other threads would notice.
+void OutputFile::create_temporary() {
+  const std::string folder = target_.substr(0, target_.rfind('/') + 1);
   // A short name, so that every name which is itself allowed can be written.
-  std::string name = target_.substr(0, target_.rfind('/') + 1) + ".convmixer.XXXXXX";
-  fd_ = ::mkstemp(name.data());
-  if (fd_ < 0) fail(errno);
-  temporary_ = name;
-  // mkstemp's files are for their owner only; a result has the permissions of what it replaces, or
-  // the usual.
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  ::fchmod(fd_, exists ? st.st_mode & 07777 : 0666 & ~mask);
+  const std::string name = folder + ".convmixer." + std::to_string(::getpid()) + ".";
+  for (int i = 0; fd_ < 0; ++i) {
+    const std::string candidate = name + std::to_string(i);
+    fd_ = ::open(candidate.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd_ >= 0) {
+      temporary_ = candidate;
+    } else if (errno != EEXIST) {
+      fail(errno);
+    }
+  }
 }
 
 OutputFile::~OutputFile() {
@@ -98,7 +107,7 @@ void OutputFile::commit() {
 void OutputFile::fail(int error) const {
   // Also reached from the constructor, whose object has no destructor to run.
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
-  throw Failure(kFailed, path_ + ": cannot be written: " + std::strerror(error));
+  throw Error(Code::kIo, path_ + ": cannot be written: " + std::strerror(error));
 }
 
-}  // namespace convmixer::cli
+}  // namespace convmixer

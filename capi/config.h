@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// A caller's options → what models/ takes; a model's configuration → what a caller gets to see.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "convmixer.h"
+#include "engine/graph.h"
+#include "models/convmixer.h"
+#include "support/error.h"
+
+namespace convmixer {
+
+// Throw Error(kInvalidArgument) for what cannot be told from the default or from garbage;
+// read_config looks at the rest.
+ConfigOverrides overrides_of(const convmixer_model_options& options);
+ConfigOverrides overrides_of(const convmixer_convert_options& options);
+
+// What follows from the configuration alone; the rest is 0 and null.
+convmixer_model_info info_of(const ModelConfig& config);
+
+// Weights and biases, running statistics not counted.
+std::uint64_t count_parameters(const std::vector<Node>& nodes);
+
+// A name for the caller that outlives the model.
+template <std::size_t kCount>
+const char* static_name(const std::string& name, const char* const (&names)[kCount]) {
+  for (const char* candidate : names) {
+    if (name == candidate) return candidate;
+  }
+  throw Error(Code::kInternal, fmt::format("capi/ has no static name for \"{}\"", name));
+}
+
+}  // namespace convmixer
