@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of convmixer.h but convmixer_convert, which is in convert.cpp.
+// The functions of convmixer.h but those of convert.cpp and calibrate.cpp.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -66,34 +66,6 @@ struct ModelData {
   std::uint64_t num_parameters;
 };
 
-// The one of `values`, in the order of the header's enum convmixer_NAME, that the caller's number
-// means.
-template <typename T>
-T value_of(const char* name, int number, std::initializer_list<T> values) {
-  if (number < 0 || number >= static_cast<int>(values.size())) {
-    refuse(fmt::format("{0}: expected a convmixer_{0}, found {1}", name, number));
-  }
-  return values.begin()[number];
-}
-
-PlanOptions plan_options_of(const convmixer_model_options& options) {
-  PlanOptions plan;
-  if (options.isa != nullptr) {
-    // Inside, an empty name means the best; the header has a null pointer for that.
-    if (options.isa[0] == '\0') refuse("isa is \"\": expected a name, or NULL for the best");
-    plan.isa = options.isa;
-  }
-  plan.onednn =
-      value_of("onednn", number_of(options.onednn), {OneDnn::kAuto, OneDnn::kOn, OneDnn::kOff});
-  plan.strassen = value_of("strassen", number_of(options.strassen),
-                           {Strassen::kAuto, Strassen::kOn, Strassen::kOff, Strassen::kTwo});
-  plan.low_memory = options.low_memory != 0;
-  plan.precision = value_of("precision", number_of(options.precision),
-                            {PrecisionOption::kFp32, PrecisionOption::kFp32, PrecisionOption::kBf16,
-                             PrecisionOption::kInt8, PrecisionOption::kAuto});
-  return plan;
-}
-
 // `open` gives the checkpoint once the options are known to be good. The plan holds all that is
 // needed afterwards: checkpoint and graph end here.
 template <typename Open>
@@ -105,7 +77,9 @@ std::shared_ptr<const ModelData> open_model(const convmixer_model_options* given
   const Checkpoint checkpoint = open();
   auto model = std::make_shared<ModelData>();
   model->config = read_config(checkpoint, overrides);
-  plan_options.quantization = read_quantization(checkpoint, model->config);
+  if (plan_options.precision == PrecisionOption::kInt8) {
+    plan_options.quantization = read_quantization(checkpoint, model->config);
+  }
   const Graph graph = build_graph(checkpoint, model->config);
   model->num_parameters = count_parameters(graph.nodes);
   model->plan = make_plan(graph, model->config.mean, model->config.std, plan_options);
@@ -163,7 +137,7 @@ class Turn {
   std::atomic<bool>& busy_;
 };
 
-constexpr int kMaxThreads = 1024, kMaxChunkSize = 4096;
+constexpr int kMaxChunkSize = 4096;
 
 template <typename T>
 void run(convmixer_session* session, const T* src, std::size_t n, float* logits, float* features) {
@@ -182,13 +156,6 @@ void run(convmixer_session* session, const T* src, std::size_t n, float* logits,
   }
   const Turn turn(*session);
   if (n > 0) session->engine.run(src, n, logits, features);
-}
-
-DecodeOptions decode_options_of(const convmixer_image_options& options) {
-  DecodeOptions decode;
-  if (options.max_pixels != 0) decode.max_pixels = options.max_pixels;
-  decode.exif_orientation = options.exif_orientation != 0;
-  return decode;
 }
 
 TransformOptions transform_options_of(const convmixer_image_options& options) {
@@ -212,13 +179,7 @@ TransformOptions transform_options_of(const convmixer_image_options& options) {
 ClassifyJob classify_job(const ModelData& model, const convmixer_image* images, std::size_t count,
                          const convmixer_image_options* given, std::int32_t top_k,
                          convmixer_prediction* predictions, convmixer_result* results) {
-  const convmixer_image_options options = read_options(given);
-  if (options.image_height != 0 || options.image_width != 0 || options.crop_pct != 0 ||
-      options.interpolation != nullptr) {
-    refuse(
-        "image_height, image_width, crop_pct and interpolation are the model's here: leave them "
-        "0 and NULL");
-  }
+  const convmixer_image_options options = model_image_options(given);
   if (top_k < 1 || top_k > model.config.num_classes) {
     refuse(fmt::format("top_k is {}, expected 1 to {}, the number of classes", top_k,
                        model.config.num_classes));
@@ -331,14 +292,10 @@ convmixer_status convmixer_session_create(convmixer_model* model,
     need(model, "model");
     need(session, "session");
     const convmixer_session_options known = read_options(options);
-    if (known.threads < 0 || known.threads > kMaxThreads) {
-      refuse(fmt::format("threads is {}, expected 0 to {}", known.threads, kMaxThreads));
-    }
+    const int threads = threads_of(known.threads);
     if (known.chunk_size < 0 || known.chunk_size > kMaxChunkSize) {
       refuse(fmt::format("chunk_size is {}, expected 0 to {}", known.chunk_size, kMaxChunkSize));
     }
-    const int threads =
-        known.threads == 0 ? std::min(default_threads(), kMaxThreads) : known.threads;
     *session = new convmixer_session(model->data, threads, known.chunk_size);
   });
 }

@@ -5,8 +5,40 @@
 
 #include "capi/failure.h"
 #include "capi/structs.h"
+#include "engine/threads.h"
 
 namespace convmixer {
+namespace {
+
+// The one of `values`, in the order of the header's enum convmixer_NAME, that the caller's number
+// means.
+template <typename T>
+T value_of(const char* name, int number, std::initializer_list<T> values) {
+  if (number < 0 || number >= static_cast<int>(values.size())) {
+    refuse(fmt::format("{0}: expected a convmixer_{0}, found {1}", name, number));
+  }
+  return values.begin()[number];
+}
+
+}  // namespace
+
+PlanOptions plan_options_of(const convmixer_model_options& options) {
+  PlanOptions plan;
+  if (options.isa != nullptr) {
+    // Inside, an empty name means the best; the header has a null pointer for that.
+    if (options.isa[0] == '\0') refuse("isa is \"\": expected a name, or NULL for the best");
+    plan.isa = options.isa;
+  }
+  plan.onednn =
+      value_of("onednn", number_of(options.onednn), {OneDnn::kAuto, OneDnn::kOn, OneDnn::kOff});
+  plan.strassen = value_of("strassen", number_of(options.strassen),
+                           {Strassen::kAuto, Strassen::kOn, Strassen::kOff, Strassen::kTwo});
+  plan.low_memory = options.low_memory != 0;
+  plan.precision = value_of("precision", number_of(options.precision),
+                            {PrecisionOption::kFp32, PrecisionOption::kFp32, PrecisionOption::kBf16,
+                             PrecisionOption::kInt8, PrecisionOption::kAuto});
+  return plan;
+}
 
 ConfigOverrides overrides_of(const convmixer_model_options& options) {
   ConfigOverrides overrides;
@@ -67,6 +99,32 @@ ConfigOverrides overrides_of(const convmixer_convert_options& options) {
     overrides.labels->emplace_back(options.labels[i]);
   }
   return overrides;
+}
+
+DecodeOptions decode_options_of(const convmixer_image_options& options) {
+  DecodeOptions decode;
+  if (options.max_pixels != 0) decode.max_pixels = options.max_pixels;
+  decode.exif_orientation = options.exif_orientation != 0;
+  return decode;
+}
+
+convmixer_image_options model_image_options(const convmixer_image_options* given) {
+  const convmixer_image_options options = read_options(given);
+  if (options.image_height != 0 || options.image_width != 0 || options.crop_pct != 0 ||
+      options.interpolation != nullptr) {
+    refuse(
+        "image_height, image_width, crop_pct and interpolation are the model's here: leave them "
+        "0 and NULL");
+  }
+  return options;
+}
+
+int threads_of(std::int32_t threads) {
+  constexpr int kMaxThreads = 1024;
+  if (threads < 0 || threads > kMaxThreads) {
+    refuse(fmt::format("threads is {}, expected 0 to {}", threads, kMaxThreads));
+  }
+  return threads == 0 ? std::min(default_threads(), kMaxThreads) : threads;
 }
 
 convmixer_model_info info_of(const ModelConfig& config) {

@@ -11,6 +11,8 @@
 
 #include "convmixer.h"
 #include "engine/graph.h"
+#include "engine/plan.h"
+#include "images/decode.h"
 #include "models/convmixer.h"
 #include "support/error.h"
 
@@ -20,6 +22,16 @@ namespace convmixer {
 // read_config looks at the rest.
 ConfigOverrides overrides_of(const convmixer_model_options& options);
 ConfigOverrides overrides_of(const convmixer_convert_options& options);
+
+// What plans are made with; the quantization is left to the caller.
+PlanOptions plan_options_of(const convmixer_model_options& options);
+
+// Where the model tells size, crop and interpolation: refuses options that do.
+convmixer_image_options model_image_options(const convmixer_image_options* given);
+DecodeOptions decode_options_of(const convmixer_image_options& options);
+
+// 0: those of this process.
+int threads_of(std::int32_t threads);
 
 // What follows from the configuration alone; the rest is 0 and null.
 convmixer_model_info info_of(const ModelConfig& config);

@@ -39,6 +39,7 @@ int run(int argc, char** argv) {
       "'convmixer COMMAND --help' tells a command's options.");
   add_classify(app);
   add_run(app);
+  add_calibrate(app);
   add_transform(app);
   add_describe(app);
   add_bench(app);

@@ -340,6 +340,46 @@ CONVMIXER_API convmixer_status convmixer_classify(convmixer_session* session,
                                                   convmixer_prediction* predictions,
                                                   convmixer_result* results);
 
+/* ---- Calibration for int8 -------------------------------------------------------------------- */
+
+/* Runs a model in fp32 over images like those it will classify, and writes it again with a scale and
+   a zero point for each channel of each activation, which CONVMIXER_PRECISION_INT8 needs. A few
+   hundred images are enough; they need no labels, and should not be those it will be judged by. */
+typedef struct convmixer_calibration convmixer_calibration;
+
+/* Which values a channel's 256 bytes stand for; those beyond are cut. */
+typedef enum convmixer_clipping {
+  CONVMIXER_CLIPPING_DEFAULT = 0,
+  CONVMIXER_CLIPPING_MEAN_SQUARED_ERROR = 1, /* the range with the least error over what was seen;
+                                                the default */
+  CONVMIXER_CLIPPING_MIN_MAX = 2             /* all that was seen */
+} convmixer_clipping;
+
+/* `model_path` as for convmixer_model_open; options: isa and what wins over the file, which is written
+   with the model; the rest must be the default. threads as in convmixer_session_options. */
+CONVMIXER_API convmixer_status convmixer_calibration_create(const char* model_path,
+                                                            const convmixer_model_options* options,
+                                                            int32_t threads,
+                                                            convmixer_calibration** calibration);
+
+/* One thread at a time; another gets CONVMIXER_BUSY. NaN or infinite activations are
+   CONVMIXER_INVALID_ARGUMENT, and the calibration is of no more use. src as for convmixer_run_f32. */
+CONVMIXER_API convmixer_status convmixer_calibration_add_f32(convmixer_calibration* calibration,
+                                                             const float* src, size_t n);
+
+/* Images as for convmixer_classify: one that fails is left out and has its status in `results`
+   (count entries). */
+CONVMIXER_API convmixer_status convmixer_calibration_add_images(
+    convmixer_calibration* calibration, const convmixer_image* images, size_t count,
+    const convmixer_image_options* options, convmixer_result* results);
+
+/* Writes the model as convmixer_convert does. At least one image must have been added. */
+CONVMIXER_API convmixer_status convmixer_calibration_write(const convmixer_calibration* calibration,
+                                                           const char* dst_path,
+                                                           convmixer_clipping clipping);
+
+CONVMIXER_API void convmixer_calibration_destroy(convmixer_calibration* calibration); /* or null */
+
 #ifdef __cplusplus
 }
 #endif

@@ -2,6 +2,7 @@
 #include "models/quantization.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <set>
 
@@ -13,6 +14,34 @@ namespace {
 std::vector<float> values(const Checkpoint& checkpoint, const std::string& name, int dim) {
   const Weights weights = checkpoint.floats(name, {dim});
   return {weights.data, weights.data + weights.size};
+}
+
+// Metadata: what the scales depend on beside the weights.
+constexpr const char* kMadeForKey = "convmixer_int8";
+
+std::string made_for(const ModelConfig& config) {
+  return fmt::format("{}, {}x{} pixels, mean {}, std {}, bn_eps {}",
+                     activation_name(config.activation), config.image_height, config.image_width,
+                     fmt::join(config.mean, " "), fmt::join(config.std, " "), config.bn_eps);
+}
+
+void check_made_for(const Checkpoint& checkpoint, const ModelConfig& config) {
+  const auto found = checkpoint.metadata.find(kMadeForKey);
+  if (found == checkpoint.metadata.end() || found->second == made_for(config)) return;
+  throw Error(Code::kInvalidArgument,
+              fmt::format("{}: its int8 scales are for {}, but it is opened with {}: calibrate it "
+                          "again",
+                          checkpoint.name, in_quotes(found->second), in_quotes(made_for(config))));
+}
+
+void add_tensor(const std::string& name, const std::vector<float>& values, Checkpoint& checkpoint) {
+  TensorView view;
+  view.dtype = DType::kF32;
+  view.dtype_name = "F32";
+  view.shape = {static_cast<std::int64_t>(values.size())};
+  view.data = reinterpret_cast<const std::uint8_t*>(values.data());
+  view.bytes = values.size() * sizeof(float);
+  checkpoint.tensors[name] = view;
 }
 
 bool is_scale(const std::string& tensor) { return tensor.starts_with(kQuantPrefix); }
@@ -34,7 +63,13 @@ Quantization read_quantization(const Checkpoint& checkpoint, const ModelConfig& 
     if (is_scale(name)) left.insert(name);
   }
   Quantization quantization;
-  if (left.empty()) return quantization;
+  if (left.empty()) {
+    throw Error(Code::kUnsupported,
+                fmt::format("{}: int8 needs a model with scales, which this is not: 'convmixer "
+                            "calibrate' makes one",
+                            checkpoint.name));
+  }
+  check_made_for(checkpoint, config);
   std::vector<ChannelScales> scales;
   for (const std::string& layer : quantized_layers(config.depth)) {
     const std::string key = kQuantPrefix + layer;
@@ -59,6 +94,23 @@ Quantization read_quantization(const Checkpoint& checkpoint, const ModelConfig& 
     throw Error(e.code(), fmt::format("{}: {}{}", checkpoint.name, kQuantPrefix, e.what()));
   }
   return quantization;
+}
+
+void add_quantization(const Quantization& quantization, const ModelConfig& config,
+                      Checkpoint& checkpoint) {
+  std::erase_if(checkpoint.tensors, [](const auto& tensor) { return is_scale(tensor.first); });
+  std::vector<const ChannelScales*> scales{&quantization.stem};
+  for (std::size_t i = 0; i < quantization.depthwise.size(); ++i) {
+    scales.push_back(&quantization.depthwise[i]);
+    scales.push_back(&quantization.pointwise[i]);
+  }
+  const std::vector<std::string> layers = quantized_layers(config.depth);
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const std::string key = kQuantPrefix + layers[i];
+    add_tensor(key + ".scale", scales[i]->scale, checkpoint);
+    add_tensor(key + ".zero_point", scales[i]->zero_point, checkpoint);
+  }
+  checkpoint.metadata[kMadeForKey] = made_for(config);
 }
 
 }  // namespace convmixer

@@ -14,10 +14,16 @@ namespace convmixer {
 // Tensors of this prefix belong to the scales, and none of the network's does.
 constexpr const char* kQuantPrefix = "quant.";
 
-// Empty where the file has no such tensor at all. Otherwise all must be there, for each layer of
-// `config` and no other, with values that check_quantization accepts: Error(kFormat) names file and
-// tensor.
+// Error(kUnsupported) where the file has no such tensor at all. All must be there, for each layer
+// of `config` and no other, with values that check_quantization accepts: Error(kFormat) names file
+// and tensor. Scales made for another activation, image size, mean, std or epsilon than `config`
+// has are kInvalidArgument: the caller asks for a network that they do not fit.
 Quantization read_quantization(const Checkpoint& checkpoint, const ModelConfig& config);
+
+// Puts the same tensors into a checkpoint, instead of those it had. They are views into
+// `quantization`, which must outlive it. The metadata says what they were made for.
+void add_quantization(const Quantization& quantization, const ModelConfig& config,
+                      Checkpoint& checkpoint);
 
 // Layer names in the order stem, blocks.0.depthwise, blocks.0.pointwise, ….
 std::vector<std::string> quantized_layers(int depth);

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// convmixer_calibration: images → the scales that int8 needs.
+#include <fmt/format.h>
+
+#include <atomic>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "capi/config.h"
+#include "capi/failure.h"
+#include "capi/pipeline.h"
+#include "capi/structs.h"
+#include "convmixer.h"
+#include "engine/calibrator.h"
+#include "models/checkpoint.h"
+#include "models/quantization.h"
+#include "models/safetensors_writer.h"
+
+using namespace convmixer;  // NOLINT(google-build-using-namespace): what follows is global
+
+struct convmixer_calibration {
+  Checkpoint checkpoint;
+  ModelConfig config;
+  std::unique_ptr<Calibrator> calibrator;
+  bool spoiled = false;  // by an activation that is no finite number
+  mutable std::atomic<bool> busy{false};
+};
+
+namespace {
+
+// A call's claim on the calibration.
+class InUse {
+ public:
+  explicit InUse(const convmixer_calibration& calibration) : busy_(calibration.busy) {
+    if (busy_.exchange(true)) {
+      throw Error(Code::kBusy, "the calibration is in use by another thread");
+    }
+  }
+  ~InUse() { busy_ = false; }
+  InUse(const InUse&) = delete;
+  InUse& operator=(const InUse&) = delete;
+
+ private:
+  std::atomic<bool>& busy_;
+};
+
+PlanOptions fp32_plan(const convmixer_model_options& options) {
+  PlanOptions plan = plan_options_of(options);
+  if (plan.precision != PrecisionOption::kFp32) {
+    refuse("precision: calibration runs in fp32, leave it out");
+  }
+  if (plan.onednn == OneDnn::kOn) refuse("onednn: calibration runs our own kernels, leave it out");
+  if (plan.strassen == Strassen::kOn || plan.strassen == Strassen::kTwo) {
+    refuse("strassen: calibration runs plain products, leave it out");
+  }
+  plan.onednn = OneDnn::kOff;
+  plan.strassen = Strassen::kOff;
+  return plan;
+}
+
+template <typename T>
+void add(convmixer_calibration& calibration, const T* src, std::size_t n) {
+  if (calibration.spoiled) refuse("an earlier image gave NaN or infinite activations");
+  try {
+    calibration.calibrator->add(src, n);
+  } catch (const Error&) {
+    calibration.spoiled = true;
+    throw;
+  }
+}
+
+}  // namespace
+
+convmixer_status convmixer_calibration_create(const char* model_path,
+                                              const convmixer_model_options* options,
+                                              int32_t threads,
+                                              convmixer_calibration** calibration) {
+  return guarded([&] {
+    need(model_path, "model_path");
+    need(calibration, "calibration");
+    const convmixer_model_options known = read_options(options);
+    const PlanOptions plan_options = fp32_plan(known);
+    const int count = threads_of(threads);
+    auto made = std::make_unique<convmixer_calibration>();
+    made->checkpoint = open_checkpoint(model_path);
+    made->config = read_config(made->checkpoint, overrides_of(known));
+    const Graph graph = build_graph(made->checkpoint, made->config);
+    made->calibrator = std::make_unique<Calibrator>(
+        make_plan(graph, made->config.mean, made->config.std, plan_options), count);
+    *calibration = made.release();
+  });
+}
+
+convmixer_status convmixer_calibration_add_f32(convmixer_calibration* calibration, const float* src,
+                                               size_t n) {
+  return guarded([&] {
+    need(calibration, "calibration");
+    if (n == 0) return;
+    need(src, "src");
+    const InUse claim(*calibration);
+    add(*calibration, src, n);
+  });
+}
+
+convmixer_status convmixer_calibration_add_images(convmixer_calibration* calibration,
+                                                  const convmixer_image* images, size_t count,
+                                                  const convmixer_image_options* options,
+                                                  convmixer_result* results) {
+  return guarded([&] {
+    need(calibration, "calibration");
+    if (count == 0) return;
+    need(images, "images");
+    need(results, "results");
+    const InUse claim(*calibration);
+    const DecodeOptions decode = decode_options_of(model_image_options(options));
+    const TransformOptions transform = transform_of(calibration->config);
+    std::vector<std::uint8_t> pixels(3 * static_cast<std::size_t>(transform.height) *
+                                     static_cast<std::size_t>(transform.width));
+    for (std::size_t i = 0; i < count; ++i) {
+      results[i].error[0] = '\0';
+      results[i].status = CONVMIXER_OK;
+      try {
+        load_image(images[i], fmt::format("image {}", i), decode, transform, pixels.data());
+      } catch (...) {
+        results[i].status = current_failure(results[i].error, sizeof(results[i].error));
+        continue;
+      }
+      add(*calibration, pixels.data(), 1);
+    }
+  });
+}
+
+convmixer_status convmixer_calibration_write(const convmixer_calibration* calibration,
+                                             const char* dst_path, convmixer_clipping clipping) {
+  return guarded([&] {
+    need(calibration, "calibration");
+    need(dst_path, "dst_path");
+    const int number = number_of(clipping);
+    if (number < CONVMIXER_CLIPPING_DEFAULT || number > CONVMIXER_CLIPPING_MIN_MAX) {
+      refuse(fmt::format("clipping: expected a convmixer_clipping, found {}", number));
+    }
+    const InUse claim(*calibration);
+    if (calibration->spoiled) refuse("an image gave NaN or infinite activations");
+    const Quantization quantization = calibration->calibrator->choose(
+        number == CONVMIXER_CLIPPING_MIN_MAX ? Clipping::kMinMax : Clipping::kMeanSquaredError);
+    Checkpoint checkpoint = calibration->checkpoint;
+    add_quantization(quantization, calibration->config, checkpoint);
+    write_safetensors(dst_path, checkpoint, calibration->config);
+  });
+}
+
+void convmixer_calibration_destroy(convmixer_calibration* calibration) { delete calibration; }

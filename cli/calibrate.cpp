@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/commands.h"
+#include "cli/find_images.h"
+#include "cli/model_options.h"
+#include "cli/npy.h"
+
+namespace convmixer::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  convmixer_image_options image = CONVMIXER_IMAGE_OPTIONS_INIT;
+  std::vector<std::string> images;
+  std::string input, output, clip = "mse";
+  int samples = 256;
+};
+
+struct DestroyCalibration {
+  void operator()(convmixer_calibration* c) const { convmixer_calibration_destroy(c); }
+};
+using Calibration = std::unique_ptr<convmixer_calibration, DestroyCalibration>;
+
+// `samples` of the list, evenly spread over it: folders of one class each give some of every class.
+template <typename T>
+std::vector<T> spread(const std::vector<T>& list, int samples) {
+  const auto count = std::min(list.size(), static_cast<std::size_t>(samples));
+  std::vector<T> chosen;
+  for (std::size_t i = 0; i < count; ++i) chosen.push_back(list[i * list.size() / count]);
+  return chosen;
+}
+
+std::size_t add_images(const Options& o, convmixer_calibration* calibration) {
+  std::vector<FoundImage> images = spread(find_images(o.images), o.samples);
+  std::size_t added = 0;
+  for (const FoundImage& found : images) {
+    convmixer_image image{};
+    image.path = found.path.c_str();
+    convmixer_result result{};
+    result.status = CONVMIXER_IO_ERROR;
+    if (found.error.empty()) {
+      check(convmixer_calibration_add_images(calibration, &image, 1, &o.image, &result));
+    }
+    if (result.status == CONVMIXER_OK) {
+      ++added;
+    } else {
+      fmt::print(stderr, "convmixer: {}\n", found.error.empty() ? result.error : found.error);
+    }
+  }
+  if (added == 0) {
+    throw Failure(kFailed, fmt::format("--images: none of {} images could be read", images.size()));
+  }
+  if (added < images.size()) {
+    fmt::print(stderr, "convmixer: {} of {} images failed and are left out\n",
+               images.size() - added, images.size());
+  }
+  return added;
+}
+
+std::size_t add_array(const Options& o, convmixer_calibration* calibration) {
+  const Array input = read_npy(o.input);
+  const Model model = open_model(o.model);  // for its image size
+  convmixer_model_info info = CONVMIXER_MODEL_INFO_INIT;
+  check(convmixer_model_get_info(model.get(), &info));
+  const std::vector<std::size_t> want{3, static_cast<std::size_t>(info.image_height),
+                                      static_cast<std::size_t>(info.image_width)};
+  if (input.shape.size() != 4 || !std::equal(want.begin(), want.end(), input.shape.begin() + 1) ||
+      input.shape[0] == 0) {
+    throw Failure(kFailed,
+                  fmt::format("{}: expected shape (n, 3, {}, {}) and n of 1 or more, found {}",
+                              o.input, want[1], want[2], shape_text(input.shape)));
+  }
+  const std::size_t count = std::min(input.shape[0], static_cast<std::size_t>(o.samples));
+  check(convmixer_calibration_add_f32(calibration, input.values.data(), count));
+  return count;
+}
+
+void calibrate(const Options& o) {
+  if (o.images.empty() == o.input.empty()) {
+    throw Failure(kWrongUsage, "expected one of --images and --input");
+  }
+  const convmixer_model_options options = c_options_of(o.model);
+  convmixer_calibration* made = nullptr;
+  check(convmixer_calibration_create(find_model(o.model.model).c_str(), &options, o.model.threads,
+                                     &made));
+  const Calibration calibration(made);
+  const std::size_t count =
+      o.input.empty() ? add_images(o, calibration.get()) : add_array(o, calibration.get());
+  check(convmixer_calibration_write(
+      calibration.get(), o.output.c_str(),
+      o.clip == "minmax" ? CONVMIXER_CLIPPING_MIN_MAX : CONVMIXER_CLIPPING_MEAN_SQUARED_ERROR));
+  print(fmt::format("{}: scales from {} images; use it with --precision int8\n", o.output, count));
+}
+
+}  // namespace
+
+void add_calibrate(CLI::App& app) {
+  CLI::App& command = *app.add_subcommand(
+      "calibrate", "Write a model with the scales of its activations, for --precision int8");
+  auto o = std::make_shared<Options>();
+  command
+      .add_option("--images", o->images,
+                  "Images like those to be classified, files or folders of them; no labels needed")
+      ->type_name("FILE|DIR");
+  command
+      .add_option("--input", o->input,
+                  "Instead: float32 (n, 3, height, width), normalised as the model expects")
+      ->type_name("FILE.npy");
+  command
+      .add_option("--samples", o->samples,
+                  "At most so many images, spread over those there are (default: 256)")
+      ->check(in_range("a number from 1 to 1000000", 1, 1000000))
+      ->type_name("N");
+  command
+      .add_option("--clip", o->clip,
+                  "Which values get bytes of their own: mse (the range with the least mean squared "
+                  "error) or minmax (all that occur)")
+      ->check(CLI::IsMember({"mse", "minmax"}))
+      ->type_name("NAME")
+      ->capture_default_str();
+  command.add_option("--output", o->output, "The safetensors file to write")
+      ->required()
+      ->type_name("FILE.safetensors");
+  add_model_options(command, o->model);
+  add_threads_option(command, o->model);
+  add_decode_options(command, o->image);
+  command.footer(
+      "Take images that the model will not be judged by, as some of its training images.\n"
+      "Example: convmixer calibrate --model model.safetensors --images train/ --output "
+      "model8.safetensors");
+  command.callback([o] { calibrate(*o); });
+}
+
+}  // namespace convmixer::cli
