@@ -97,7 +97,7 @@ TEST_F(HuggingFace, CallerThenConfigThenMetadataThenDefaultsWin) {
   write_model("model.safetensors", R"({"crop_pct": 0.5, "input_size": [3, 16, 16],
       "mean": [1, 1, 1], "interpolation": "bilinear", "labels": ["a", "b", "c", "d"]})");
   write("config.json", R"({"pretrained_cfg": {"crop_pct": 0.75, "input_size": [3, 32, 32]},
-                           "mean": [2, 2, 2]})");
+                           "mean": [2, 2, 2], "crop_pct": 0.625})");
   ModelConfig config = open({.crop_pct = 1.0});
   EXPECT_EQ(config.crop_pct, 1.0);
   EXPECT_EQ(config.image_height, 32);
