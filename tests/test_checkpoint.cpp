@@ -219,6 +219,8 @@ TEST(Checkpoint, MessagesShowNamesCutAndWithoutControlCharacters) {
   EXPECT_EQ(in_quotes("a\n\x1b[2J\x7f"), "'a??[2J?'");
   EXPECT_EQ(in_quotes(std::string(101, 'x')), "'" + std::string(100, 'x') + "…'");
   EXPECT_EQ(in_quotes(std::string(99, 'x') + "üü"), "'" + std::string(99, 'x') + "…'");
+  EXPECT_EQ(in_quotes("ü\xff€\xc3"), "'ü?€?'");  // what is no UTF-8
+  EXPECT_EQ(in_quotes("\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80"), "'?????????'");
 }
 
 TEST(Checkpoint, DTypesHaveTheirSizes) {
@@ -352,8 +354,9 @@ TEST(Checkpoint, FilesOfOtherKindsAreRefusedByPath) {
   refused(Code::kFormat, write_file("empty", ""), "found an empty file");
   refused(Code::kFormat, write_file("short", "abc"), "at least 8 bytes, found 3");
   refused(Code::kFormat, write_file("text", "Hello, this is a text."), "another kind of file");
-  refused(Code::kUnsupported, write_file("zip", "PK\3\4 and so on, as torch.save does"), "PyTorch");
-  refused(Code::kUnsupported, write_file("pickle", "\x80\2}q\1(X\1"), "a pickle");
+  refused(Code::kFormat, write_file("zip", "PK\3\4 and so on"), "a whole zip archive");
+  refused(Code::kFormat, write_file("pickle", "\x80\2}q\1(X\1"), "pickle, byte 6: expected 4 more");
+  refused(Code::kFormat, write_file("protocol", "\x80\6}."), "another kind of file");
 }
 
 // A header's length may begin like a pickle (0x80) or a zip archive ("PK" is 19,280).
