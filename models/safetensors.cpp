@@ -243,15 +243,18 @@ void read_safetensors(const std::uint8_t* data, std::size_t size, Checkpoint& ch
   };
   if (size < kLengthBytes) {
     fail(Code::kFormat,
-         fmt::format("expected a safetensors file of at least 8 bytes, found {}", size));
+         fmt::format("expected a safetensors, PyTorch or Paddle file of at least 8 bytes, found {}",
+                     size));
   }
   std::uint64_t length;
   std::memcpy(&length, data, kLengthBytes);
   const std::uint8_t* header = data + kLengthBytes;
   const std::size_t behind = size - kLengthBytes;
   if (behind == 0 || length == 0 || header[0] != '{') {
-    fail(Code::kFormat, behind == 0 ? "expected a safetensors header, found the end of the file"
-                                    : "expected a safetensors file, found another kind of file");
+    fail(Code::kFormat,
+         behind == 0
+             ? "expected a safetensors header, found the end of the file"
+             : "expected a safetensors, PyTorch or Paddle file, found another kind of file");
   }
   if (length > behind) {
     fail(Code::kFormat,
