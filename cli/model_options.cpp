@@ -75,10 +75,10 @@ void add_crop_pct_option(CLI::App& command, double& crop_pct, const std::string&
 
 void add_model_options(CLI::App& command, ModelOptions& o) {
   command
-      .add_option(
-          "--model", o.model,
-          "A safetensors file (default: the environment variable CONVMIXER_MODEL, else the bundled "
-          "CIFAR-10 model)")
+      .add_option("--model", o.model,
+                  "A checkpoint: safetensors, PyTorch or Paddle (default: the environment variable "
+                  "CONVMIXER_MODEL, else the bundled "
+                  "CIFAR-10 model)")
       ->type_name("FILE");
   command
       .add_option("--isa", o.isa,

@@ -100,6 +100,11 @@ void read(const std::uint8_t* data, std::size_t size, Checkpoint& checkpoint) {
     read_safetensors(data, size, checkpoint);  // which says what is wrong with it
   }
   rename_keys(checkpoint);
+  const auto lies_in_file = [](const auto& tensor) { return tensor.second.owner == nullptr; };
+  if (std::none_of(checkpoint.tensors.begin(), checkpoint.tensors.end(), lies_in_file)) {
+    checkpoint.map.reset();  // everything is unpacked: the file's pages are not needed beside it
+    checkpoint.owner.reset();
+  }
 }
 
 // The bytes of the UTF-8 sequence that begins at `at`; 0 where it is none.

@@ -103,6 +103,7 @@ TensorView view_of(const std::string& file, const std::string& tensor, const Str
   view.dtype_name = strided.dtype->name;
   view.shape = strided.shape;
   view.bytes = bytes;
+  view.owner = storage.owner;
   if (bytes == 0) return view;
   const std::size_t value_bytes = strided.dtype->bits / 8;
   std::int64_t end = 0;
@@ -113,7 +114,6 @@ TensorView view_of(const std::string& file, const std::string& tensor, const Str
   }
   limit.take(bytes, tensor);
   view.data = storage.data + static_cast<std::size_t>(strided.offset) * value_bytes;
-  view.owner = storage.owner;
   if (!is_row_major(strided)) {
     const Bytes gathered =
         own_bytes(gather(view.data, value_bytes, strided.shape, strided.strides, bytes));

@@ -189,8 +189,6 @@ void read_torch_zip(const std::uint8_t* data, std::size_t size, Checkpoint& chec
     TensorView view = view_of(name, key, tensor.strided, storages.read(tensor.storage), limit);
     checkpoint.tensors[std::move(key)] = std::move(view);
   }
-  checkpoint.map.reset();  // what the tensors need is unpacked
-  checkpoint.owner.reset();
 }
 
 }  // namespace convmixer

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "checkpoint_file.h"
-#include "pickle_writer.h"
+#include "framework_files.h"
 
 namespace convmixer {
 
