@@ -132,6 +132,7 @@ TEST(TorchZip, TensorsMustLieInsideTheirStorage) {
   refuse(INT64_MAX, {1}, {1}, inside);
   refuse(1, {2}, {INT64_MAX}, inside);
   refuse(0, {3}, {INT64_MAX}, inside);
+  refuse(1, {2, 2}, {INT64_MAX, INT64_MAX}, inside);  // 2^64 − 1: back at the beginning
   refuse(0, {-2, -3}, {3, 1}, "sizes that are not negative");
   refuse(0, {-1}, {1}, "sizes that are not negative");
   refuse(0, {INT64_MAX, INT64_MAX}, {0, 0}, "less than 2^61 bytes");

@@ -164,5 +164,17 @@ INSTANTIATE_TEST_SUITE_P(Variants, HalfFormat, testing::ValuesIn(kVariants),
                            return std::string(variant.param);
                          });
 
+// What Python would run: os.system('true').
+TEST(Pickles, ThatNameAProgramAreRefusedByThatName) {
+  const std::string file = "\x80\2cos\nsystem\nU\4true\x85R.";
+  convmixer_model* model = nullptr;
+  EXPECT_EQ(convmixer_model_open_memory(file.data(), file.size(), nullptr, &model),
+            CONVMIXER_UNSUPPORTED);
+  EXPECT_EQ(model, nullptr);
+  EXPECT_NE(std::string(convmixer_last_error()).find("'os.system'; nothing was executed"),
+            std::string::npos)
+      << convmixer_last_error();
+}
+
 }  // namespace
 }  // namespace convmixer::test
