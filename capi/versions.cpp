@@ -5,6 +5,7 @@
 #include <jpeglib.h>
 #include <png.h>
 #include <webp/decode.h>
+#include <zip.h>
 
 #include <cstdio>  // jpeglib.h needs FILE and does not include it
 
@@ -32,10 +33,10 @@ std::string jpeg_version() {
 
 std::string library_versions() {
   const int webp = WebPGetDecoderVersion();  // 0xMMmmrr
-  return fmt::format("convmixer {}.{}.{}\n{}\nlibpng {}\nlibwebp {}.{}.{}\n",
+  return fmt::format("convmixer {}.{}.{}\n{}\nlibpng {}\nlibwebp {}.{}.{}\nlibzip {}\n",
                      CONVMIXER_VERSION_MAJOR, CONVMIXER_VERSION_MINOR, CONVMIXER_VERSION_PATCH,
                      jpeg_version(), png_get_libpng_ver(nullptr), webp >> 16 & 0xff,
-                     webp >> 8 & 0xff, webp & 0xff);
+                     webp >> 8 & 0xff, webp & 0xff, zip_libzip_version());
 }
 
 }  // namespace convmixer

@@ -5,7 +5,7 @@
 
 namespace convmixer {
 
-// A line each: convmixer, libjpeg-turbo, libpng, libwebp.
+// A line each: convmixer, libjpeg-turbo, libpng, libwebp, libzip.
 std::string library_versions();
 
 }  // namespace convmixer

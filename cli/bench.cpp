@@ -237,7 +237,7 @@ void add_bench(CLI::App& app) {
   add_model_options(command, o->model);
   command.get_option("--model")
       ->description(
-          "A safetensors file, or a published model, which gets random weights: " + preset_names() +
+          "A checkpoint, or a published model, which gets random weights: " + preset_names() +
           ", or short 1536_20 (default: the environment variable CONVMIXER_MODEL, else "
           "the bundled CIFAR-10 model)")
       ->type_name("FILE|PRESET");

@@ -92,8 +92,9 @@ void add_config_options(CLI::App& command, ModelOptions& o) {
 void add_model_options(CLI::App& command, ModelOptions& o) {
   command
       .add_option("--model", o.model,
-                  "A safetensors file, or a folder of config.json and model.safetensors (default: "
-                  "the environment variable CONVMIXER_MODEL, else the bundled CIFAR-10 model)")
+                  "A checkpoint: safetensors, PyTorch or Paddle, or a folder of config.json and "
+                  "weights (default: the environment variable CONVMIXER_MODEL, else the bundled "
+                  "CIFAR-10 model)")
       ->type_name("FILE|DIR");
   command
       .add_option("--isa", o.isa,

@@ -132,8 +132,13 @@ typedef struct convmixer_model_options {
   { sizeof(convmixer_model_options), NULL, CONVMIXER_ONEDNN_AUTO, CONVMIXER_ACTIVATION_DEFAULT, \
     0, 0, NULL, NULL, 0.0, 0.0, CONVMIXER_STRASSEN_AUTO, 0, CONVMIXER_PRECISION_DEFAULT }
 
-/* Opens a safetensors file in timm's names, or a folder that holds config.json and model.safetensors
-   or pytorch_model.bin, and prepares everything that depends only on weights. */
+/*
+ * Opens a checkpoint and prepares everything that depends only on weights: a safetensors file, one of
+ * PyTorch's (zip or older) or Paddle's .pdparams, told apart by content, in timm's, the authors',
+ * mmpretrain's or Paddle's names; or a folder that holds config.json and model.safetensors or
+ * pytorch_model.bin. Opening a file never runs code: a pickle that names anything but tensors and
+ * plain containers is CONVMIXER_UNSUPPORTED, and the name is in the error.
+ */
 CONVMIXER_API convmixer_status convmixer_model_open(const char* path,
                                                     const convmixer_model_options* options,
                                                     convmixer_model** model);

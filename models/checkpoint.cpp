@@ -3,11 +3,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <utility>
 
 #include "models/huggingface.h"
+#include "models/pickle.h"
 #include "support/error.h"
 
 namespace convmixer {
@@ -56,11 +58,21 @@ std::vector<float> convert(const TensorView& tensor, std::size_t element_bytes) 
 
 std::uint64_t first_bytes(const std::uint8_t* data) { return load<std::uint64_t>(data); }
 
-// PyTorch's .pth is a zip archive since 1.6 and was a pickle before; Paddle's .pdparams is a
-// pickle.
-bool is_zip_or_pickle(const std::uint8_t* data, std::size_t size) {
-  if (size < 2) return false;
-  return (data[0] == 'P' && data[1] == 'K') || (data[0] == 0x80 && data[1] >= 2 && data[1] <= 5);
+bool begins_with(const std::uint8_t* data, std::size_t size, std::string_view bytes) {
+  return size >= bytes.size() && std::memcmp(data, bytes.data(), bytes.size()) == 0;
+}
+
+bool looks_like_zip(const std::uint8_t* data, std::size_t size) {
+  return begins_with(data, size, "PK\3\4") || begins_with(data, size, "PK\5\6");
+}
+
+// Since protocol 2 a pickle begins with 0x80 and the protocol; before, these have a dict in front.
+bool looks_like_pickle(const std::uint8_t* data, std::size_t size) {
+  constexpr std::string_view kOlder[] = {"(dp", "}q", "ccollections\n"};
+  for (std::string_view text : kOlder) {
+    if (begins_with(data, size, text)) return true;
+  }
+  return size >= 2 && data[0] == 0x80 && data[1] >= 2 && data[1] <= 5;
 }
 
 // A safetensors file begins with the length of its header, whose low bytes may well spell "PK" or
@@ -71,33 +83,67 @@ bool looks_like_safetensors(const std::uint8_t* data, std::size_t size) {
 
 void read(const std::uint8_t* data, std::size_t size, Checkpoint& checkpoint) {
   if (size == 0) {
-    throw Error(Code::kFormat, fmt::format("{}: expected a safetensors file, found an empty file",
-                                           checkpoint.name));
+    throw Error(Code::kFormat,
+                fmt::format("{}: expected a checkpoint, found an empty file", checkpoint.name));
   }
-  if (!looks_like_safetensors(data, size) && is_zip_or_pickle(data, size)) {
-    throw Error(Code::kUnsupported,
-                fmt::format("{}: expected a safetensors file, found a zip archive or a pickle; "
-                            "PyTorch and Paddle checkpoints cannot be opened",
-                            checkpoint.name));
+  if (looks_like_safetensors(data, size)) {
+    read_safetensors(data, size, checkpoint);
+  } else if (looks_like_zip(data, size)) {
+    read_torch_zip(data, size, checkpoint);
+  } else if (looks_like_pickle(data, size)) {
+    const pickle::Pickle pickle(checkpoint.name, data, size);
+    if (is_torch_magic(pickle)) {
+      read_torch_legacy(data, size, checkpoint);
+    } else {
+      read_paddle(pickle, size, checkpoint);
+    }
+  } else {
+    read_safetensors(data, size, checkpoint);  // which says what is wrong with it
   }
-  read_safetensors(data, size, checkpoint);
+  rename_keys(checkpoint);
+  const auto lies_in_file = [](const auto& tensor) { return tensor.second.owner == nullptr; };
+  if (std::none_of(checkpoint.tensors.begin(), checkpoint.tensors.end(), lies_in_file)) {
+    checkpoint.map.reset();  // everything is unpacked: the file's pages are not needed beside it
+    checkpoint.owner.reset();
+  }
+}
+
+// The bytes of the UTF-8 sequence that begins at `at`; 0 where it is none.
+std::size_t utf8_length(std::string_view text, std::size_t at) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[at + i]); };
+  const unsigned lead = byte(0);
+  const std::size_t length = lead < 0x80                   ? 1
+                             : lead >= 0xc2 && lead < 0xe0 ? 2
+                             : lead >= 0xe0 && lead < 0xf0 ? 3
+                             : lead >= 0xf0 && lead < 0xf5 ? 4
+                                                           : 0;
+  if (length == 0 || length > text.size() - at) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  }
+  // Encodings that are too long, surrogates, and what lies beyond U+10FFFF.
+  const bool bad =
+      length > 2 && ((lead == 0xe0 && byte(1) < 0xa0) || (lead == 0xed && byte(1) >= 0xa0) ||
+                     (lead == 0xf0 && byte(1) < 0x90) || (lead == 0xf4 && byte(1) >= 0x90));
+  return bad ? 0 : length;
 }
 
 }  // namespace
 
 std::string in_quotes(std::string_view text) {
   constexpr std::size_t kMaxShown = 100;
-  std::size_t shown = text.size();
-  if (shown > kMaxShown) {
-    shown = kMaxShown;
-    while (shown > 0 && (text[shown] & 0xc0) == 0x80) --shown;  // not inside a UTF-8 sequence
-  }
   std::string result = "'";
-  for (char c : text.substr(0, shown)) {
-    const auto code = static_cast<unsigned char>(c);
-    result += code < 0x20 || code == 0x7f ? '?' : c;
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const auto code = static_cast<unsigned char>(text[at]);
+    const std::size_t length = utf8_length(text, at);
+    const std::size_t taken = std::max<std::size_t>(length, 1);
+    if (at + taken > kMaxShown) break;
+    const bool plain = length > 0 && code >= 0x20 && code != 0x7f;
+    result += plain ? text.substr(at, length) : std::string_view("?");
+    at += taken;
   }
-  result += shown < text.size() ? "…'" : "'";
+  result += at < text.size() ? "…'" : "'";
   return result;
 }
 
@@ -112,13 +158,13 @@ Weights Checkpoint::floats(const std::string& tensor,
   const auto found = tensors.find(tensor);
   if (found == tensors.end()) {
     throw Error(Code::kFormat, fmt::format("{}: expected tensor {} of shape {}, found none", name,
-                                           in_quotes(tensor), shape_text(shape)));
+                                           shown(tensor), shape_text(shape)));
   }
   const TensorView& view = found->second;
   if (view.shape != shape) {
     throw Error(Code::kFormat,
                 fmt::format("{}: expected tensor {} of shape {}, found shape {}", name,
-                            in_quotes(tensor), shape_text(shape), shape_text(view.shape)));
+                            shown(tensor), shape_text(shape), shape_text(view.shape)));
   }
   Weights weights;
   switch (view.dtype) {
@@ -126,8 +172,8 @@ Weights Checkpoint::floats(const std::string& tensor,
       if (reinterpret_cast<std::uintptr_t>(view.data) % alignof(float) == 0) {
         weights.data = reinterpret_cast<const float*>(view.data);
         weights.size = view.bytes / sizeof(float);
-        weights.owner = owner;
-        weights.map = map;
+        weights.owner = view.owner != nullptr ? view.owner : owner;
+        weights.map = view.owner != nullptr ? nullptr : map;
         return weights;
       }
       weights = Weights::own(convert<from_f32>(view, 4));
@@ -144,10 +190,16 @@ Weights Checkpoint::floats(const std::string& tensor,
     case DType::kOther:
       throw Error(Code::kFormat,
                   fmt::format("{}: expected tensor {} of dtype F32, F16, BF16 or F64, found {}",
-                              name, in_quotes(tensor), in_quotes(view.dtype_name)));
+                              name, shown(tensor), in_quotes(view.dtype_name)));
   }
-  if (map != nullptr) map->let_go(view.data, view.bytes);
+  if (map != nullptr && view.owner == nullptr) map->let_go(view.data, view.bytes);
   return weights;
+}
+
+std::string Checkpoint::shown(const std::string& tensor) const {
+  const std::string in_file = key_names.in_file(tensor);
+  if (in_file == tensor) return in_quotes(tensor);
+  return fmt::format("{} ({} in the file)", in_quotes(tensor), in_quotes(in_file));
 }
 
 Checkpoint open_checkpoint(const std::string& path) {

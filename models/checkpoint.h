@@ -11,22 +11,26 @@
 #include <vector>
 
 #include "engine/graph.h"
+#include "models/dtype.h"
+#include "models/key_names.h"
 #include "support/file_map.h"
 
 namespace convmixer {
 
-// The dtypes that floats() reads; all others, known or not, are kOther.
-enum class DType { kF32, kF16, kBF16, kF64, kOther };
+namespace pickle {
+class Pickle;
+}
 
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // of a safetensors file; the format's own
 
-// A tensor as it lies in the file; row-major, little-endian, not necessarily aligned.
+// A tensor's bytes: row-major, little-endian, not necessarily aligned.
 struct TensorView {
   DType dtype = DType::kOther;
-  std::string dtype_name;  // as the file spells it
+  std::string dtype_name;  // as safetensors calls it; of a safetensors file, as the file spells it
   std::vector<std::int64_t> shape;
   const std::uint8_t* data = nullptr;
   std::size_t bytes = 0;
+  std::shared_ptr<const void> owner;  // keeps them valid; null where the checkpoint's does
 };
 
 struct Checkpoint {
@@ -34,20 +38,26 @@ struct Checkpoint {
   std::map<std::string, TensorView> tensors;    // by timm's key names
   std::map<std::string, std::string> metadata;  // safetensors' __metadata__
   std::string config_path, config_json;  // a config.json beside the weights, see huggingface.h
-  std::shared_ptr<const FileMap> map;    // null when opened from memory
+  std::shared_ptr<const FileMap> map;    // null where none of the tensors lies in it
   std::shared_ptr<const void> owner;     // keeps the bytes valid
+  KeyNames key_names;                    // what the file calls its tensors
 
   // The tensor as floats: a view where it is aligned F32, else a copy, converted from F32, F16,
   // BF16 or F64. Throws Error(kFormat), naming file, tensor, expected and found, where it is
   // missing, has another shape or another dtype.
   Weights floats(const std::string& tensor, const std::vector<std::int64_t>& shape) const;
+
+  // A tensor's name for a message, in quotes, and what the file calls it where that differs.
+  std::string shown(const std::string& tensor) const;
 };
 
-// Opens a safetensors file, or the one in a folder of Hugging Face's (huggingface.h). The header is
-// checked in full before any tensor is read: its length against the file's, every range against the
-// data, shape × dtype against the range; the ranges must tile the data without overlap, hole or
-// rest, as the format demands. Unknown dtypes pass until floats() is asked for one.
-// Error(kUnsupported) for a PyTorch or Paddle checkpoint.
+// Opens a file by its content, whatever its name, or the one in a folder of Hugging Face's
+// (huggingface.h): safetensors, a zip archive of PyTorch's, a pickle
+// of PyTorch's older format or of Paddle. Everything is checked against the bytes there are before
+// memory is taken for it, and no name in a pickle is ever called (models/README.md). Tensors get
+// timm's names. Unknown dtypes pass until floats() is asked for one. Error(kFormat) for a file that
+// is damaged or of another kind, kUnsupported for a pickle that names what is not on the list of
+// pickle_names.cpp, kLimit for one that would take too much memory.
 Checkpoint open_checkpoint(const std::string& path);
 
 // The same from memory, of which floats() copies only what is not aligned F32; it must stay valid
@@ -55,10 +65,15 @@ Checkpoint open_checkpoint(const std::string& path);
 Checkpoint open_checkpoint(const std::uint8_t* data, std::size_t size, std::string name,
                            std::shared_ptr<const void> owner);
 
-// One reader a format (safetensors.cpp): fills tensors and metadata from the bytes.
+// One reader a format: fills tensors and metadata from the bytes, by the file's names.
 void read_safetensors(const std::uint8_t* data, std::size_t size, Checkpoint& checkpoint);
+void read_torch_zip(const std::uint8_t* data, std::size_t size, Checkpoint& checkpoint);
+void read_torch_legacy(const std::uint8_t* data, std::size_t size, Checkpoint& checkpoint);
+void read_paddle(const pickle::Pickle& pickle, std::size_t size, Checkpoint& checkpoint);
+bool is_torch_magic(const pickle::Pickle& pickle);  // the older format's first pickle
 
-// A name from a file, fit for a message: in quotes, cut to 100 bytes, without control characters.
+// A name from a file, fit for a message: in quotes, cut to 100 bytes, without control characters
+// and as valid UTF-8.
 std::string in_quotes(std::string_view text);
 
 // "[32, 3, 4, 4]"

@@ -31,13 +31,12 @@ using Shape = std::vector<std::int64_t>;
 const Shape& shape_of(const Checkpoint& checkpoint, const std::string& tensor, std::size_t rank) {
   const auto found = checkpoint.tensors.find(tensor);
   if (found == checkpoint.tensors.end()) {
-    fail(
-        Code::kFormat, checkpoint.name,
-        fmt::format("expected a ConvMixer in timm's key names, found no tensor '{}' among its {}{}",
-                    tensor, checkpoint.tensors.size(),
-                    checkpoint.tensors.empty()
-                        ? std::string()
-                        : ", the first being " + in_quotes(checkpoint.tensors.begin()->first)));
+    fail(Code::kFormat, checkpoint.name,
+         fmt::format("expected a ConvMixer in timm's key names, found no tensor {} among its {}{}",
+                     checkpoint.shown(tensor), checkpoint.tensors.size(),
+                     checkpoint.tensors.empty()
+                         ? std::string()
+                         : ", the first being " + in_quotes(checkpoint.tensors.begin()->first)));
   }
   const Shape& shape = found->second.shape;
   if (shape.size() != rank || std::count(shape.begin(), shape.end(), 0) != 0) {
@@ -355,7 +354,7 @@ class GraphBuilder {
       if (used_.count(tensor) == 0 && !tensor.starts_with(kQuantPrefix)) {
         fail(Code::kFormat, checkpoint_.name,
              fmt::format("expected only a ConvMixer's tensors, found {} of shape {}",
-                         in_quotes(tensor), shape_text(view.shape)));
+                         checkpoint_.shown(tensor), shape_text(view.shape)));
       }
     }
   }

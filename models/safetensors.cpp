@@ -20,32 +20,6 @@ namespace {
 constexpr std::size_t kLengthBytes = 8;
 constexpr std::size_t kMaxRank = 32;
 
-struct KnownDType {
-  const char* name;
-  DType dtype;
-  unsigned bits;
-};
-
-constexpr KnownDType kDTypes[] = {
-    {"F32", DType::kF32, 32},          {"F16", DType::kF16, 16},
-    {"BF16", DType::kBF16, 16},        {"F64", DType::kF64, 64},
-    {"I64", DType::kOther, 64},        {"U64", DType::kOther, 64},
-    {"I32", DType::kOther, 32},        {"U32", DType::kOther, 32},
-    {"I16", DType::kOther, 16},        {"U16", DType::kOther, 16},
-    {"I8", DType::kOther, 8},          {"U8", DType::kOther, 8},
-    {"BOOL", DType::kOther, 8},        {"C64", DType::kOther, 64},
-    {"F8_E4M3", DType::kOther, 8},     {"F8_E5M2", DType::kOther, 8},
-    {"F8_E4M3FNUZ", DType::kOther, 8}, {"F8_E5M2FNUZ", DType::kOther, 8},
-    {"F8_E8M0", DType::kOther, 8},     {"F6_E2M3", DType::kOther, 6},
-    {"F6_E3M2", DType::kOther, 6},     {"F4", DType::kOther, 4}};
-
-const KnownDType* find_dtype(const std::string& name) {
-  for (const KnownDType& known : kDTypes) {
-    if (name == known.name) return &known;
-  }
-  return nullptr;
-}
-
 struct Range {
   std::uint64_t begin, end;
   const std::string* tensor;
@@ -235,19 +209,15 @@ class HeaderReader final : public nlohmann::json_sax<Json> {
   }
 
   void check_size(const KnownDType& dtype, std::uint64_t found) const {
-    std::uint64_t bits = dtype.bits;
-    bool overflow = false;
-    for (std::int64_t extent : *shape_) {
-      overflow |= __builtin_mul_overflow(bits, static_cast<std::uint64_t>(extent), &bits);
-    }
-    if (overflow || bits % 8 != 0) {
+    std::uint64_t bytes = 0;
+    if (!tensor_bytes(dtype, *shape_, &bytes)) {
       fail(
           fmt::format("expected tensor {} to be a whole number of bytes below 2^61, found shape "
                       "{} of {}",
                       in_quotes(name_), shape_text(*shape_), dtype.name));
     }
-    if (bits / 8 != found) {
-      fail(fmt::format("expected {} bytes of tensor {}, which is {} of {}, found {}", bits / 8,
+    if (bytes != found) {
+      fail(fmt::format("expected {} bytes of tensor {}, which is {} of {}, found {}", bytes,
                        in_quotes(name_), shape_text(*shape_), dtype.name, found));
     }
   }
@@ -273,15 +243,18 @@ void read_safetensors(const std::uint8_t* data, std::size_t size, Checkpoint& ch
   };
   if (size < kLengthBytes) {
     fail(Code::kFormat,
-         fmt::format("expected a safetensors file of at least 8 bytes, found {}", size));
+         fmt::format("expected a safetensors, PyTorch or Paddle file of at least 8 bytes, found {}",
+                     size));
   }
   std::uint64_t length;
   std::memcpy(&length, data, kLengthBytes);
   const std::uint8_t* header = data + kLengthBytes;
   const std::size_t behind = size - kLengthBytes;
   if (behind == 0 || length == 0 || header[0] != '{') {
-    fail(Code::kFormat, behind == 0 ? "expected a safetensors header, found the end of the file"
-                                    : "expected a safetensors file, found another kind of file");
+    fail(Code::kFormat,
+         behind == 0
+             ? "expected a safetensors header, found the end of the file"
+             : "expected a safetensors, PyTorch or Paddle file, found another kind of file");
   }
   if (length > behind) {
     fail(Code::kFormat,

@@ -93,7 +93,7 @@ TEST(Checkpoint, HeaderLength) {
     return file;
   };
   open_bytes(with_length(header.size()));
-  expect_bad(with_length(0), "expected a safetensors file");
+  expect_bad(with_length(0), "expected a safetensors, PyTorch or Paddle file");
   for (std::uint64_t length : {std::uint64_t{header.size()} + 9, std::uint64_t{100'000'000},
                                std::uint64_t{1} << 63, ~std::uint64_t{0}}) {
     expect_bad(with_length(length), "expected a header of " + std::to_string(length) + " bytes");
@@ -126,9 +126,10 @@ TEST_P(BadHeaders, AreRefused) {
 }
 
 const BadHeader kBadHeaders[] = {
-    {"[]", "expected a safetensors file, found another kind of file"},
-    {"  {}", "expected a safetensors file, found another kind of file"},
-    {"\xef\xbb\xbf{}", "expected a safetensors file, found another kind of file"},
+    {"[]", "expected a safetensors, PyTorch or Paddle file, found another kind of file"},
+    {"  {}", "expected a safetensors, PyTorch or Paddle file, found another kind of file"},
+    {"\xef\xbb\xbf{}",
+     "expected a safetensors, PyTorch or Paddle file, found another kind of file"},
     {"{", "valid JSON, found an error at its byte 2"},
     {"{}{}", "valid JSON"},
     {"{} x", "valid JSON"},
@@ -219,6 +220,8 @@ TEST(Checkpoint, MessagesShowNamesCutAndWithoutControlCharacters) {
   EXPECT_EQ(in_quotes("a\n\x1b[2J\x7f"), "'a??[2J?'");
   EXPECT_EQ(in_quotes(std::string(101, 'x')), "'" + std::string(100, 'x') + "…'");
   EXPECT_EQ(in_quotes(std::string(99, 'x') + "üü"), "'" + std::string(99, 'x') + "…'");
+  EXPECT_EQ(in_quotes("ü\xff€\xc3"), "'ü?€?'");  // what is no UTF-8
+  EXPECT_EQ(in_quotes("\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80"), "'" + std::string(9, '?') + "'");
 }
 
 TEST(Checkpoint, DTypesHaveTheirSizes) {
@@ -352,8 +355,9 @@ TEST(Checkpoint, FilesOfOtherKindsAreRefusedByPath) {
   refused(Code::kFormat, write_file("empty", ""), "found an empty file");
   refused(Code::kFormat, write_file("short", "abc"), "at least 8 bytes, found 3");
   refused(Code::kFormat, write_file("text", "Hello, this is a text."), "another kind of file");
-  refused(Code::kUnsupported, write_file("zip", "PK\3\4 and so on, as torch.save does"), "PyTorch");
-  refused(Code::kUnsupported, write_file("pickle", "\x80\2}q\1(X\1"), "a pickle");
+  refused(Code::kFormat, write_file("zip", "PK\3\4 and so on"), "a whole zip archive");
+  refused(Code::kFormat, write_file("pickle", "\x80\2}q\1(X\1"), "pickle, byte 6: expected 4 more");
+  refused(Code::kFormat, write_file("protocol", "\x80\6}q\1X\1N."), "another kind of file");
 }
 
 // A header's length may begin like a pickle (0x80) or a zip archive ("PK" is 19,280).
