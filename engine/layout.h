@@ -18,10 +18,11 @@ inline std::size_t spread_stride(std::size_t words) {
   return ((words + kLine - 1) / kLine | 1) * kLine;
 }
 
-// Words from block to block of a panel of so many pixels, with room for one more group of them.
+// Words from block to block of a panel of so many pixels, with room for what whole groups write
+// behind the last one.
 inline std::ptrdiff_t panel_stride(int lanes, int per_word, int pixels) {
   return static_cast<std::ptrdiff_t>(
-      spread_stride(static_cast<std::size_t>(ceil_div(pixels, per_word) * lanes)));
+      spread_stride(static_cast<std::size_t>(ceil_div(pixels + per_word - 1, per_word) * lanes)));
 }
 
 struct PlaneLayout {

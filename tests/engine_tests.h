@@ -34,5 +34,6 @@ testing::AssertionResult same_runs(const Run& want, const Run& got);
 void add_model_tests(const EngineVariant& variant);
 void add_session_tests(const EngineVariant& variant);
 void add_strassen_tests(const EngineVariant& variant);
+void add_precision_tests();
 
 }  // namespace convmixer::test

@@ -198,5 +198,6 @@ int main(int argc, char** argv) {
     add_session_tests(variant);
     add_strassen_tests(variant);
   }
+  add_precision_tests();
   return RUN_ALL_TESTS();
 }

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole models in bf16 and int8: near the oracle, the same bits in any batch and for any number of
+// threads; scales of int8 from a calibration.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "engine/calibrator.h"
+#include "engine/candidates.h"
+#include "kernels/registry.h"
+#include "support/error.h"
+#include "tests/count_allocations.h"
+#include "tests/engine_tests.h"
+#include "tests/register_test.h"
+
+namespace convmixer::test {
+namespace {
+
+constexpr auto kMean = Images::kMean, kStd = Images::kStd;
+
+// Root mean square of the logits' errors, as a share of that of the logits: random models come to a
+// half of these. One activation that skips its rounding, border or zero point comes to several
+// times as much in int8.
+constexpr double kLimit[kPrecisionCount] = {0, 0.012, 0.03};
+
+struct Case {
+  ModelShape shape;
+  Graph graph;
+  Images images;
+  Case(const ModelShape& s, int n, Random random = Random(41))
+      : shape(s), graph(random_graph(s, random)), images(s, n, random) {}
+};
+
+Quantization calibrated(const Case& c, int n, Clipping clipping = Clipping::kMeanSquaredError) {
+  PlanOptions options;
+  options.onednn = OneDnn::kOff;
+  options.strassen = Strassen::kOff;
+  Calibrator calibrator(make_plan(c.graph, kMean, kStd, options), 2);
+  calibrator.add(c.images.floats.data(), static_cast<std::size_t>(n));
+  return calibrator.choose(clipping);
+}
+
+std::shared_ptr<const Plan> plan_of(const Case& c, const std::string& isa, Precision precision,
+                                    int n) {
+  PlanOptions options;
+  options.isa = isa;
+  options.onednn = OneDnn::kOff;
+  options.precision = precision == kBf16 ? PrecisionOption::kBf16 : PrecisionOption::kInt8;
+  if (precision == kInt8) options.quantization = calibrated(c, n);
+  auto plan = make_plan(c.graph, kMean, kStd, options);
+  EXPECT_EQ(plan->precision(), precision);
+  return plan;
+}
+
+double relative_error(const std::vector<double>& want, const std::vector<float>& got) {
+  double error = 0, size = 0;
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    error += (got[i] - want[i]) * (got[i] - want[i]);
+    size += want[i] * want[i];
+  }
+  return std::sqrt(error / size);
+}
+
+void check_near(const std::string& isa, Precision precision, const ModelShape& shape) {
+  constexpr int kImages = 6;
+  const Case c(shape, kImages);
+  const auto plan = plan_of(c, isa, precision, kImages);
+  const Run got = run(plan, 2, 0, c.images.floats.data(), kImages);
+  const reference::Output want = reference::evaluate(c.graph, c.images.tensor);
+  const double logits = relative_error(want.logits, got.logits),
+               features = relative_error(want.features, got.features);
+  EXPECT_LT(logits, kLimit[precision]);
+  EXPECT_LT(features, kLimit[precision]);
+  testing::Test::RecordProperty("share_of_limit", std::to_string(logits / kLimit[precision]));
+}
+
+void check_bits(const std::string& isa, Precision precision, const ModelShape& shape) {
+  constexpr int kImages = 5;
+  const Case c(shape, kImages);
+  const auto plan = plan_of(c, isa, precision, kImages);
+  const Run want = run(plan, 1, 1, c.images.floats.data(), kImages);
+  for (const auto& [threads, chunk] : {std::pair{1, 0}, {2, 2}, {3, 0}, {5, 1}, {2, 5}}) {
+    SCOPED_TRACE(fmt::format("{} threads, chunk {}", threads, chunk));
+    EXPECT_TRUE(same_runs(want, run(plan, threads, chunk, c.images.floats.data(), kImages)));
+  }
+  Session session(plan, 2, 0);
+  std::vector<float> logits(want.logits.size());
+  const long before = allocations();
+  session.run(c.images.floats.data(), kImages, logits.data(), nullptr);
+  if (can_count_allocations()) {
+    EXPECT_EQ(allocations(), before);
+  }
+  EXPECT_TRUE(same_bits(want.logits.data(), logits.data(), logits.size()));
+}
+
+// Every variant but portable, whose patch embedding rounds twice in a multiply-add.
+void check_int8_agrees() {
+  const Case c({40, 3, 5, 3, 21, 26}, 4);
+  Run first;
+  for (const Variant& v : variants(kInt8)) {
+    if (v.table == nullptr || v.isa == "portable") continue;
+    const auto plan = plan_of(c, v.isa, kInt8, 4);
+    const Run got = run(plan, 2, 0, c.images.floats.data(), 4);
+    if (!first.logits.empty()) {
+      EXPECT_TRUE(same_runs(first, got)) << v.name;
+    }
+    first = got;
+  }
+}
+
+void expect_error(Code code, const std::string& part, const std::function<void()>& body) {
+  try {
+    body();
+    ADD_FAILURE() << "no error, expected one about " << part;
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), code) << e.what();
+    EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
+  }
+}
+
+TEST(Precision, AutoIsBf16WhereTheCpuHasIt) {
+  PlanOptions options;
+  options.precision = PrecisionOption::kAuto;
+  const bool has = variants(kBf16).front().table != nullptr;
+  EXPECT_EQ(chosen_precision(options), has ? kBf16 : kFp32);
+  options.isa = "portable";
+  EXPECT_EQ(chosen_precision(options), kFp32);
+  options.isa = "avx2";
+  EXPECT_EQ(chosen_precision(options), kFp32);
+}
+
+TEST(Precision, WhatCannotRunIsRefused) {
+  const Case c({20, 1, 3, 2, 8, 8}, 1);
+  PlanOptions options;
+  options.precision = PrecisionOption::kBf16;
+  options.isa = "avx2";
+  const auto make = [&] { make_plan(c.graph, kMean, kStd, options); };
+  expect_error(Code::kUnsupported, "isa avx2", make);
+  options.isa = "portable";
+  options.strassen = Strassen::kOn;
+  expect_error(Code::kUnsupported, "bf16 has no such products", make);
+  options.strassen = Strassen::kAuto;
+  options.isa = "";
+  options.onednn = OneDnn::kOn;
+  expect_error(Code::kInvalidArgument, "oneDNN serves fp32 only", make);
+  options.onednn = OneDnn::kAuto;
+  options.precision = PrecisionOption::kInt8;
+  expect_error(Code::kFormat, "expected scales of 1 blocks, found 0", make);
+}
+
+TEST(Precision, ScalesOutOfRangeAreRefused) {
+  const Case c({20, 2, 3, 2, 8, 8}, 2);
+  const Quantization good = calibrated(c, 2);
+  check_quantization(good, 20, 2);
+  const auto expect_refused = [&](const std::string& part, auto change) {
+    Quantization q = good;
+    change(q);
+    expect_error(Code::kFormat, part, [&] { check_quantization(q, 20, 2); });
+  };
+  expect_refused("stem: channel 3: expected a positive scale, found 0",
+                 [](Quantization& q) { q.stem.scale[3] = 0; });
+  expect_refused("blocks.1.depthwise: channel 0: expected a positive scale", [](Quantization& q) {
+    q.depthwise[1].scale[0] = std::numeric_limits<float>::quiet_NaN();
+  });
+  expect_refused("expected a zero point of 0, 1, … 255, found 256",
+                 [](Quantization& q) { q.pointwise[0].zero_point[19] = 256; });
+  expect_refused("found 1.5", [](Quantization& q) { q.pointwise[0].zero_point[19] = 1.5f; });
+  expect_refused("expected 20 scales", [](Quantization& q) { q.stem.scale.pop_back(); });
+  expect_refused("expected scales of 2 blocks, found 1",
+                 [](Quantization& q) { q.pointwise.pop_back(); });
+}
+
+TEST(Calibration, NeedsFiniteActivationsAndAnImage) {
+  Case c({20, 1, 3, 2, 8, 8}, 1);
+  PlanOptions options;
+  options.onednn = OneDnn::kOff;
+  options.strassen = Strassen::kOff;
+  Calibrator calibrator(make_plan(c.graph, kMean, kStd, options), 1);
+  expect_error(Code::kInvalidArgument, "at least one image",
+               [&] { calibrator.choose(Clipping::kMinMax); });
+  c.images.floats[5] = std::numeric_limits<float>::infinity();
+  expect_error(Code::kInvalidArgument, "stem has NaN or infinite activations",
+               [&] { calibrator.add(c.images.floats.data(), 1); });
+}
+
+// Against the values themselves: minimum and maximum, and an error no search over many other ranges
+// improves by more than the bins' width explains.
+TEST(Calibration, RangesAreTheLeastSquares) {
+  Random random(3);
+  for (const float skew : {0.0f, 0.7f, 4.0f}) {
+    Histogram histogram;
+    std::vector<float> values;
+    for (int i = 0; i < 20000; ++i) {
+      float v = 0;
+      for (int k = 0; k < 12; ++k) v += random.uniform(-0.5f, 0.5f);
+      if (i % 1000 == 0) v *= 6;  // outliers
+      values.push_back(v > 0 ? v * (1 + skew) : v);
+      histogram.add(values.back());
+    }
+    const auto [least, most] = std::minmax_element(values.begin(), values.end());
+    const Histogram::Range all = histogram.range(Clipping::kMinMax);
+    EXPECT_EQ(all.low, *least);
+    EXPECT_EQ(all.high, *most);
+    const auto error = [&](double low, double high) {
+      const double step = (high - low) / 255;
+      double sum = 0;
+      for (const float v : values) {
+        const double q = std::clamp(std::nearbyint((v - low) / step), 0.0, 255.0) * step + low;
+        sum += (v - q) * (v - q);
+      }
+      return sum;
+    };
+    const Histogram::Range best = histogram.range(Clipping::kMeanSquaredError);
+    double least_error = error(best.low, best.high);
+    for (int i = 1; i <= 20; ++i) {
+      for (int k = 1; k <= 20; ++k) {
+        EXPECT_GT(error(*least * i / 20.0, *most * k / 20.0), 0.9 * least_error);
+      }
+    }
+    EXPECT_LE(least_error, error(all.low, all.high));
+  }
+}
+
+TEST(Calibration, HistogramsWidenBothWays) {
+  Histogram histogram;
+  for (const float v : {1e-6f, -1e-6f, 3.0f, -700.0f, 0.0f, 1e30f, -1e-30f}) histogram.add(v);
+  const Histogram::Range all = histogram.range(Clipping::kMinMax);
+  EXPECT_EQ(all.low, -700.0f);
+  EXPECT_EQ(all.high, 1e30f);
+  const Histogram::Range empty = Histogram().range(Clipping::kMeanSquaredError);
+  EXPECT_EQ(empty.low, 0);
+  EXPECT_EQ(empty.high, 0);
+}
+
+}  // namespace
+
+void add_precision_tests() {
+  constexpr Activation kRelu = Activation::kRelu;
+  const ModelShape shapes[] = {
+      {3, 2, 5, 3, 16, 13},         {16, 2, 4, 2, 17, 12, kRelu}, {33, 2, 7, 3, 14, 25},
+      {8, 2, 11, 4, 9, 12},         {24, 1, 8, 2, 4, 4},          {48, 2, 1, 7, 31, 20},
+      {64, 4, 5, 4, 32, 32, kRelu}, {40, 1, 10, 1, 3, 2},         {17, 4, 9, 2, 21, 21},
+      {130, 2, 3, 2, 12, 70},       {5, 2, 3, 16, 16, 100},       {33, 0, 3, 4, 12, 12},
+      {24, 1, 3, 1, 3, 200}};
+  for (const Precision precision : {kBf16, kInt8}) {
+    for (const Variant& v : variants(precision)) {
+      const std::string refusal = v.table == nullptr ? v.name + ": " + v.refusal : "";
+      for (const ModelShape& shape : shapes) {
+        register_test("precision/" + v.name, shape.text(), refusal, [=] {
+          check_near(v.isa, precision, shape);
+          check_bits(v.isa, precision, shape);
+        });
+      }
+    }
+  }
+  register_test("precision/int8", "variants_agree", "", check_int8_agrees);
+}
+
+}  // namespace convmixer::test
