@@ -52,9 +52,12 @@ CLI::Validator in_range(const std::string& expected, T least, T most) {
 Model open_model(const ModelOptions& options);
 Session make_session(const Model& model, const ModelOptions& options);
 
-// Where the model is: --model, else CONVMIXER_MODEL, else ../share/convmixer beside the
-// executable's folder, which is right in the build tree and after installing. Throws Failure,
-// listing where it looked.
+// Where a file that comes with the command is: ../share/convmixer beside the executable's folder,
+// which is right in the build tree and after installing. It need not exist.
+std::string shared_file(const std::string& name);
+
+// Where the model is: --model, else CONVMIXER_MODEL, else the bundled one. Throws Failure, listing
+// where it looked.
 std::string find_model(const std::string& option);
 
 // --exif and --max-pixels
