@@ -90,6 +90,12 @@ nlohmann::ordered_json settings_of(const Options& o, const EvalReport& report) {
   return settings;
 }
 
+// Is it the image that is bad? Whatever else fails must not look like fewer images.
+bool is_about_image(convmixer_status status) {
+  return status != CONVMIXER_OUT_OF_MEMORY && status != CONVMIXER_BUSY &&
+         status != CONVMIXER_INTERNAL_ERROR;
+}
+
 // Runs the images of a list in slices, one call of the library each: within a call decoding goes on
 // beside the network, so a slice is long, and yet no more than about a second's work, since the bar
 // and the file of predictions go on from slice to slice. No result depends on the slices.
@@ -201,7 +207,7 @@ void Evaluation::run_slice(std::size_t first, std::size_t count) {
                              results_.data()));
   std::vector<Prediction> rows;
   std::string stop;
-  for (std::size_t i = 0; i < count && stop.empty(); ++i) {
+  for (std::size_t i = 0; i < count; ++i) {
     Prediction p;
     p.name = report_.dataset.name(first + i);
     p.status = name_of(results_[i].status);
@@ -210,7 +216,7 @@ void Evaluation::run_slice(std::size_t first, std::size_t count) {
       p.outcome = scorer_.score(logits_.data() + i * classes, p.outcome.label);
     } else {
       p.error = results_[i].error;
-      if (o_.strict) stop = p.error;
+      if (o_.strict || !is_about_image(results_[i].status)) stop = p.error;
     }
     if (!stop.empty()) break;  // without its row: once it is mended the run can be continued
     take(first + i, p);

@@ -106,6 +106,12 @@ std::string escaped(const std::string& text) {
   return html;
 }
 
+// Of a path: a model may be a folder, with a slash at its end.
+std::string last_part(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path.substr(path.rfind('/') + 1);
+}
+
 std::string name_html(const EvalReport& r, int index) { return escaped(r.names.name(index)); }
 
 std::string base64(const std::vector<std::uint8_t>& bytes) {
@@ -139,8 +145,8 @@ std::string summary(const EvalReport& r) {
   const convmixer_model_info& m = r.info;
   std::string html =
       fmt::format("<h1>{}</h1>\n<p>ConvMixer-{}/{}, {} classes, {}×{} pixels; {}, {}; on {}</p>\n",
-                  escaped(r.model.substr(r.model.rfind('/') + 1)), m.dim, m.depth, m.num_classes,
-                  m.image_height, m.image_width, escaped(r.precision), m.isa, escaped(r.images));
+                  escaped(last_part(r.model)), m.dim, m.depth, m.num_classes, m.image_height,
+                  m.image_width, escaped(r.precision), m.isa, escaped(r.images));
   html += "<div class=\"tiles\">\n";
   for (std::size_t i = 0; i < r.tally.tops().size(); ++i) {
     html += tile(fmt::format("{:.2f} %", 100 * r.tally.accuracy(i)),
@@ -306,7 +312,7 @@ std::string eval_html(const EvalReport& r) {
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<title>{} on {}</title>\n<style>{}</style>\n</head>\n<body>\n",
-      escaped(r.model.substr(r.model.rfind('/') + 1)), escaped(r.images), kStyle);
+      escaped(last_part(r.model)), escaped(r.images), kStyle);
   html += summary(r) + matrix(r) + pairs(r) + mistakes(r) + class_rows(r) + failures(r);
   return html + fmt::format("<p style=\"margin-top:36px\">convmixer {}</p>\n</body>\n</html>\n",
                             convmixer_version());

@@ -2,6 +2,7 @@
 // The file of predictions: what it holds, and that a run which was killed goes on to the same
 // numbers.
 #include <signal.h>
+#include <sys/file.h>
 
 #include "eval_command.h"
 
@@ -93,9 +94,12 @@ TEST_F(Resume, GoesOnAfterKill) {
   arguments.insert(arguments.begin(), "eval");
   arguments.insert(arguments.end(), {"--predictions", csv, "--json"});
   const pid_t pid = start(arguments, {}, (folder / "stdout").string(), "/dev/null");
-  while (lines_of(read_text(csv)).size() < 30 && ::kill(pid, 0) == 0) ::usleep(1000);
-  ::kill(pid, SIGKILL);
   int status = 0;
+  while (lines_of(read_text(csv)).size() < 30) {
+    ASSERT_EQ(::waitpid(pid, &status, WNOHANG), 0) << "it ended before it could be killed";
+    ::usleep(1000);
+  }
+  ::kill(pid, SIGKILL);
   ASSERT_EQ(::waitpid(pid, &status, 0), pid);
   ASSERT_TRUE(WIFSIGNALED(status)) << "it was done before it could be killed";
   const std::size_t done = lines_of(read_text(csv)).size() - 2;
@@ -153,6 +157,15 @@ TEST_F(Resume, RefusesOtherAndDamagedFiles) {
   damaged(text, "row 1 is damaged");
   text = whole;
   damaged(text.replace(text.find(".jpg,3,3,"), 9, ".jpg,3,11,"), "row 1 is not about");
+}
+
+TEST_F(Resume, RefusesAFileThatIsBeingWritten) {
+  eval({"--images", images, "--predictions", csv});
+  const int fd = ::open(csv.c_str(), O_RDWR);
+  ASSERT_EQ(::flock(fd, LOCK_EX | LOCK_NB), 0);
+  refuse({"--images", images}, {"p.csv", "another process is writing it"});
+  ::close(fd);
+  EXPECT_EQ(resume(), want);
 }
 
 TEST_F(Resume, StrictStopsBeforeTheRow) {
