@@ -14,6 +14,7 @@
 
 #include "capi/config.h"
 #include "capi/failure.h"
+#include "capi/image_options.h"
 #include "capi/pipeline.h"
 #include "capi/structs.h"
 #include "capi/versions.h"
@@ -158,41 +159,19 @@ void run(convmixer_session* session, const T* src, std::size_t n, float* logits,
   if (n > 0) session->engine.run(src, n, logits, features);
 }
 
-TransformOptions transform_options_of(const convmixer_image_options& options) {
-  TransformOptions transform;
-  if (options.image_height < 0 || options.image_width < 0) {
-    refuse(fmt::format("image_height and image_width: expected 0 or more, found {} and {}",
-                       options.image_height, options.image_width));
-  }
-  if (options.image_height != 0) transform.height = options.image_height;
-  if (options.image_width != 0) transform.width = options.image_width;
-  if (options.crop_pct != 0) transform.crop_pct = options.crop_pct;
-  if (!(transform.crop_pct > 0 && transform.crop_pct <= 1)) {
-    refuse(fmt::format("crop_pct: expected more than 0 and at most 1, found {}", options.crop_pct));
-  }
-  if (options.interpolation != nullptr) {
-    transform.interpolation = parse_interpolation(options.interpolation);
-  }
-  return transform;
-}
-
-ClassifyJob classify_job(const ModelData& model, const convmixer_image* images, std::size_t count,
-                         const convmixer_image_options* given, std::int32_t top_k,
-                         convmixer_prediction* predictions, convmixer_result* results) {
+// The images of a call whose outputs take `bytes` an image.
+ImageJob image_job(const convmixer_image* images, std::size_t count,
+                   const convmixer_image_options* given, std::size_t bytes, const char* name,
+                   const void* outputs, convmixer_result* results) {
   const convmixer_image_options options = model_image_options(given);
-  if (top_k < 1 || top_k > model.config.num_classes) {
-    refuse(fmt::format("top_k is {}, expected 1 to {}, the number of classes", top_k,
-                       model.config.num_classes));
-  }
   if (count > 0) {
     need(images, "images");
-    need(predictions, "predictions");
+    need(outputs, name);
     need(results, "results");
-    const std::size_t bytes = std::max(sizeof(*results), sizeof(*predictions) * std::size_t(top_k));
-    if (count > PTRDIFF_MAX / bytes)
+    if (count > PTRDIFF_MAX / std::max(sizeof(*results), bytes))
       refuse(fmt::format("count is {}: no array is that large", count));
   }
-  return {images, count, decode_options_of(options), top_k, predictions, results};
+  return {images, count, decode_options_of(options), results};
 }
 
 }  // namespace
@@ -358,9 +337,32 @@ convmixer_status convmixer_classify(convmixer_session* session, const convmixer_
                                     convmixer_result* results) {
   return guarded([&] {
     need(session, "session");
-    const ClassifyJob job =
-        classify_job(*session->model, images, count, options, top_k, predictions, results);
+    const ModelConfig& config = session->model->config;
+    if (top_k < 1 || top_k > config.num_classes) {
+      refuse(fmt::format("top_k is {}, expected 1 to {}, the number of classes", top_k,
+                         config.num_classes));
+    }
+    const ImageJob job =
+        image_job(images, count, options, sizeof(*predictions) * std::size_t(top_k), "predictions",
+                  predictions, results);
     const Turn turn(*session);
-    if (count > 0) classify(session->engine, session->model->config, job);
+    if (count > 0) classify(session->engine, config, job, top_k, predictions);
+  });
+}
+
+convmixer_status convmixer_run_images(convmixer_session* session, const convmixer_image* images,
+                                      size_t count, const convmixer_image_options* options,
+                                      float* logits, convmixer_result* results) {
+  return guarded([&] {
+    need(session, "session");
+    const ModelConfig& config = session->model->config;
+    const auto classes = static_cast<std::size_t>(config.num_classes);
+    const ImageJob job =
+        image_job(images, count, options, classes * sizeof(*logits), "logits", logits, results);
+    const Turn turn(*session);
+    if (count == 0) return;
+    run_images(session->engine, config, job, [&](std::size_t i, const float* row) {
+      std::copy_n(row, classes, logits + i * classes);
+    });
   });
 }

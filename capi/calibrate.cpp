@@ -9,6 +9,7 @@
 
 #include "capi/config.h"
 #include "capi/failure.h"
+#include "capi/image_options.h"
 #include "capi/pipeline.h"
 #include "capi/structs.h"
 #include "convmixer.h"

@@ -101,24 +101,6 @@ ConfigOverrides overrides_of(const convmixer_convert_options& options) {
   return overrides;
 }
 
-DecodeOptions decode_options_of(const convmixer_image_options& options) {
-  DecodeOptions decode;
-  if (options.max_pixels != 0) decode.max_pixels = options.max_pixels;
-  decode.exif_orientation = options.exif_orientation != 0;
-  return decode;
-}
-
-convmixer_image_options model_image_options(const convmixer_image_options* given) {
-  const convmixer_image_options options = read_options(given);
-  if (options.image_height != 0 || options.image_width != 0 || options.crop_pct != 0 ||
-      options.interpolation != nullptr) {
-    refuse(
-        "image_height, image_width, crop_pct and interpolation are the model's here: leave them "
-        "0 and NULL");
-  }
-  return options;
-}
-
 int threads_of(std::int32_t threads) {
   constexpr int kMaxThreads = 1024;
   if (threads < 0 || threads > kMaxThreads) {

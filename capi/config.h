@@ -12,7 +12,6 @@
 #include "convmixer.h"
 #include "engine/graph.h"
 #include "engine/plan.h"
-#include "images/decode.h"
 #include "models/convmixer.h"
 #include "support/error.h"
 
@@ -25,10 +24,6 @@ ConfigOverrides overrides_of(const convmixer_convert_options& options);
 
 // What plans are made with; the quantization is left to the caller.
 PlanOptions plan_options_of(const convmixer_model_options& options);
-
-// Where the model tells size, crop and interpolation: refuses options that do.
-convmixer_image_options model_image_options(const convmixer_image_options* given);
-DecodeOptions decode_options_of(const convmixer_image_options& options);
 
 // 0: those of this process.
 int threads_of(std::int32_t threads);

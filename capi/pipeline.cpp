@@ -52,7 +52,7 @@ RgbView view_of(const convmixer_image& image, const std::string& name,
 // slots, whoever decodes it, and its status is in results[i]: nothing depends on who came first.
 class DecodeRing {
  public:
-  DecodeRing(const ClassifyJob& job, const TransformOptions& transform, std::size_t block,
+  DecodeRing(const ImageJob& job, const TransformOptions& transform, std::size_t block,
              std::size_t workers);
   ~DecodeRing();
   DecodeRing(const DecodeRing&) = delete;
@@ -72,7 +72,7 @@ class DecodeRing {
   void decode_next(std::unique_lock<std::mutex>& lock);
   void decode(std::size_t i) noexcept;
 
-  const ClassifyJob& job_;
+  const ImageJob& job_;
   const TransformOptions transform_;
   const std::size_t block_, blocks_, image_bytes_;
   Buffer<std::uint8_t> pixels_;
@@ -94,7 +94,7 @@ std::size_t blocks_in_ring(std::size_t count, std::size_t block, std::size_t wor
   return std::min(1 + ahead, (count + block - 1) / block);
 }
 
-DecodeRing::DecodeRing(const ClassifyJob& job, const TransformOptions& transform, std::size_t block,
+DecodeRing::DecodeRing(const ImageJob& job, const TransformOptions& transform, std::size_t block,
                        std::size_t workers)
     : job_(job),
       transform_(transform),
@@ -276,16 +276,15 @@ void Ranking::best(const float* logits, int top_k, convmixer_prediction* dst) {
   }
 }
 
-void classify(Session& session, const ModelConfig& config, const ClassifyJob& job) {
+void run_images(Session& session, const ModelConfig& config, const ImageJob& job,
+                const LogitsSink& sink) {
   const auto classes = static_cast<std::size_t>(config.num_classes);
-  const auto top_k = static_cast<std::size_t>(job.top_k);
   const std::size_t block =
       std::clamp<std::size_t>(static_cast<std::size_t>(session.chunk_size()), 1, job.count);
   // While it waits for a block the caller decodes as well.
   const std::size_t workers =
       std::min(static_cast<std::size_t>(std::max(session.threads(), 1)), job.count) - 1;
   Buffer<float> logits(block * classes);
-  Ranking ranking(config.num_classes);
   DecodeRing ring(job, transform_of(config), block, workers);
   for (std::size_t first = 0; first < job.count; first += block) {
     const std::size_t n = std::min(block, job.count - first);
@@ -297,16 +296,23 @@ void classify(Session& session, const ModelConfig& config, const ClassifyJob& jo
     const float* row = logits.data();
     for (std::size_t i = 0; i < n; ++i) {
       if (results[i].status != CONVMIXER_OK) continue;
-      convmixer_prediction* predictions = job.predictions + (first + i) * top_k;
-      ranking.best(row, job.top_k, predictions);
+      sink(first + i, row);
       row += classes;
-      if (config.labels.empty()) continue;
-      for (std::size_t k = 0; k < top_k; ++k) {
-        predictions[k].label =
-            config.labels[static_cast<std::size_t>(predictions[k].index)].c_str();
-      }
     }
   }
+}
+
+void classify(Session& session, const ModelConfig& config, const ImageJob& job, int top_k,
+              convmixer_prediction* predictions) {
+  Ranking ranking(config.num_classes);
+  run_images(session, config, job, [&](std::size_t i, const float* logits) {
+    convmixer_prediction* const best = predictions + i * static_cast<std::size_t>(top_k);
+    ranking.best(logits, top_k, best);
+    if (config.labels.empty()) return;
+    for (int k = 0; k < top_k; ++k) {
+      best[k].label = config.labels[static_cast<std::size_t>(best[k].index)].c_str();
+    }
+  });
 }
 
 }  // namespace convmixer

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Images → labels: decode workers beside the network.
+// Images → logits or labels: decode workers beside the network.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -42,18 +43,25 @@ class Ranking {
   std::vector<std::int32_t> order_;  // class indices
 };
 
-struct ClassifyJob {
+struct ImageJob {
   const convmixer_image* images;
   std::size_t count;  // ≥ 1
   DecodeOptions decode;
-  int top_k;                          // 1 … num_classes
-  convmixer_prediction* predictions;  // count × top_k
-  convmixer_result* results;          // count
+  convmixer_result* results;  // count
 };
 
-// Runs session.threads() − 1 decode threads at most, which end before it returns; with one thread
-// or one image the caller decodes. Memory does not grow with the number of images. Throws, before
-// anything is written, only for a lack of memory; all later failures become statuses of images.
-void classify(Session& session, const ModelConfig& config, const ClassifyJob& job);
+// Receives the logits of image `i`; must not throw.
+using LogitsSink = std::function<void(std::size_t i, const float* logits)>;
+
+// Gives `sink` the logits of each good image, in order, in the caller's thread. Runs
+// session.threads() − 1 decode threads at most, which end before it returns; with one thread or one
+// image the caller decodes. Memory does not grow with the number of images. Throws, before anything
+// is written, only for a lack of memory; all later failures become statuses of images.
+void run_images(Session& session, const ModelConfig& config, const ImageJob& job,
+                const LogitsSink& sink);
+
+// The same, ranked: predictions holds count × top_k, 1 ≤ top_k ≤ num_classes.
+void classify(Session& session, const ModelConfig& config, const ImageJob& job, int top_k,
+              convmixer_prediction* predictions);
 
 }  // namespace convmixer

@@ -39,31 +39,6 @@ std::string line_of(const std::string& path, const convmixer_prediction* top, in
                      others.empty() ? "" : "  (" + others + ")");
 }
 
-// For programs to compare; the sentence is in `error`.
-const char* name_of(convmixer_status status) {
-  switch (status) {
-    case CONVMIXER_OK:
-      return "ok";
-    case CONVMIXER_INVALID_ARGUMENT:
-      return "invalid_argument";
-    case CONVMIXER_IO_ERROR:
-      return "io_error";
-    case CONVMIXER_FORMAT_ERROR:
-      return "format_error";
-    case CONVMIXER_UNSUPPORTED:
-      return "unsupported";
-    case CONVMIXER_LIMIT_EXCEEDED:
-      return "limit_exceeded";
-    case CONVMIXER_OUT_OF_MEMORY:
-      return "out_of_memory";
-    case CONVMIXER_BUSY:
-      return "busy";
-    case CONVMIXER_INTERNAL_ERROR:
-      break;
-  }
-  return "internal_error";
-}
-
 std::string json_of(const std::string& path, const convmixer_result& result,
                     const convmixer_prediction* top, int count) {
   nlohmann::ordered_json line;

@@ -28,6 +28,9 @@ inline void check(convmixer_status status) {
                 convmixer_last_error());
 }
 
+// "ok", "format_error": for programs to compare; a sentence tells the case.
+const char* name_of(convmixer_status status);
+
 struct Destroy {
   void operator()(convmixer_model* model) const { convmixer_model_destroy(model); }
   void operator()(convmixer_session* session) const { convmixer_session_destroy(session); }

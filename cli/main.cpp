@@ -10,6 +10,30 @@
 
 namespace convmixer::cli {
 
+const char* name_of(convmixer_status status) {
+  switch (status) {
+    case CONVMIXER_OK:
+      return "ok";
+    case CONVMIXER_INVALID_ARGUMENT:
+      return "invalid_argument";
+    case CONVMIXER_IO_ERROR:
+      return "io_error";
+    case CONVMIXER_FORMAT_ERROR:
+      return "format_error";
+    case CONVMIXER_UNSUPPORTED:
+      return "unsupported";
+    case CONVMIXER_LIMIT_EXCEEDED:
+      return "limit_exceeded";
+    case CONVMIXER_OUT_OF_MEMORY:
+      return "out_of_memory";
+    case CONVMIXER_BUSY:
+      return "busy";
+    case CONVMIXER_INTERNAL_ERROR:
+      break;
+  }
+  return "internal_error";
+}
+
 std::string text_of(const std::function<convmixer_status(char*, size_t, size_t*)>& call) {
   size_t needed = 0;
   check(call(nullptr, 0, &needed));
@@ -38,6 +62,7 @@ int run(int argc, char** argv) {
       "Exit status: 0 success, 1 failure (a bad file, no memory, a full disk), 2 wrong usage.\n"
       "'convmixer COMMAND --help' tells a command's options.");
   add_classify(app);
+  add_eval(app);
   add_run(app);
   add_calibrate(app);
   add_transform(app);

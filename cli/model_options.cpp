@@ -167,20 +167,24 @@ void add_decode_options(CLI::App& command, convmixer_image_options& options) {
       ->type_name("N");
 }
 
+std::string shared_file(const std::string& name) {
+  std::error_code error;
+  const std::filesystem::path executable = std::filesystem::read_symlink("/proc/self/exe", error);
+  return (executable.parent_path().parent_path() / "share" / "convmixer" / name).string();
+}
+
 std::string find_model(const std::string& option) {
   if (!option.empty()) return option;
   const char* const environment = std::getenv("CONVMIXER_MODEL");
   if (environment != nullptr && *environment != '\0') return environment;
+  const std::string bundled = shared_file(kBundledModel);
   std::error_code error;
-  const std::filesystem::path executable = std::filesystem::read_symlink("/proc/self/exe", error);
-  const std::filesystem::path bundled =
-      executable.parent_path().parent_path() / "share" / "convmixer" / kBundledModel;
-  if (!error && std::filesystem::exists(bundled, error)) return bundled.string();
+  if (std::filesystem::exists(bundled, error)) return bundled;
   throw Failure(
       kFailed,
       fmt::format("no model: --model was not given, CONVMIXER_MODEL is not set, and {} does not "
                   "exist",
-                  bundled.string()));
+                  bundled));
 }
 
 const char* precision_name(convmixer_precision precision) {

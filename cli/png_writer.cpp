@@ -10,7 +10,8 @@
 
 namespace convmixer::cli {
 
-void write_png(OutputFile& file, const std::vector<std::uint8_t>& pixels, int width, int height) {
+std::vector<std::uint8_t> encode_png(const std::vector<std::uint8_t>& pixels, int width,
+                                     int height) {
   png_image image;
   std::memset(&image, 0, sizeof(image));
   image.version = PNG_IMAGE_VERSION;
@@ -22,7 +23,13 @@ void write_png(OutputFile& file, const std::vector<std::uint8_t>& pixels, int wi
   if (png_image_write_to_memory(&image, encoded.data(), &size, 0, pixels.data(), 0, nullptr) == 0) {
     throw Failure(kFailed, std::string("the PNG cannot be encoded: ") + image.message);
   }
-  file.write(encoded.data(), size);
+  encoded.resize(size);
+  return encoded;
+}
+
+void write_png(OutputFile& file, const std::vector<std::uint8_t>& pixels, int width, int height) {
+  const std::vector<std::uint8_t> encoded = encode_png(pixels, width, height);
+  file.write(encoded.data(), encoded.size());
 }
 
 }  // namespace convmixer::cli

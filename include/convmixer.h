@@ -301,7 +301,8 @@ typedef struct convmixer_image_options {
   size_t struct_size;
   uint64_t max_pixels;      /* larger images are refused from the header; 0: 178,956,970 */
   int32_t exif_orientation; /* not 0: turn and mirror as the EXIF tag says */
-  /* For convmixer_transform; convmixer_classify takes them from the model, which must be left so. */
+  /* For convmixer_transform; convmixer_classify and convmixer_run_images take them from
+     the model: they must be left so. */
   int32_t image_height, image_width; /* of the crop; 0: 224 */
   double crop_pct;                   /* 0: 0.96 */
   const char* interpolation;         /* "bicubic" or "bilinear"; NULL: "bicubic" */
@@ -344,6 +345,16 @@ CONVMIXER_API convmixer_status convmixer_classify(convmixer_session* session,
                                                   int32_t top_k,
                                                   convmixer_prediction* predictions,
                                                   convmixer_result* results);
+
+/*
+ * The same, but for the logits of every class instead of the best ones: count × num_classes; a row is
+ * written only where its image's status is CONVMIXER_OK. They are the bits that convmixer_run_u8
+ * gives for the transformed image.
+ */
+CONVMIXER_API convmixer_status convmixer_run_images(convmixer_session* session,
+                                                    const convmixer_image* images, size_t count,
+                                                    const convmixer_image_options* options,
+                                                    float* logits, convmixer_result* results);
 
 /* ---- Calibration for int8 -------------------------------------------------------------------- */
 

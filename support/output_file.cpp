@@ -14,11 +14,9 @@
 #include "support/error.h"
 
 namespace convmixer {
-namespace {
 
-// The standard stream that writes to `st`, as with /dev/stdout, or -1. It may be a regular
-// file, yet the path is a link to the stream: to rename over it would destroy the link, or replace
-// a file that somebody appends to.
+// It may be a regular file, yet the path is a link to the stream: to rename over it would destroy
+// the link, or replace a file that somebody appends to.
 int standard_stream(const struct stat& st) {
   for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) {
     struct stat open {};
@@ -26,8 +24,6 @@ int standard_stream(const struct stat& st) {
   }
   return -1;
 }
-
-}  // namespace
 
 int write_all(int fd, const void* data, std::size_t size) {
   const char* at = static_cast<const char*>(data);

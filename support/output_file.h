@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstddef>
 #include <string>
 
@@ -8,6 +10,9 @@ namespace convmixer {
 
 // Writes all of it, however many calls that takes; 0, or the system's reason.
 int write_all(int fd, const void* data, std::size_t size);
+
+// The standard stream that writes to `st`, as with /dev/stdout, or -1.
+int standard_stream(const struct stat& st);
 
 // A file that appears whole or not at all: written beside its place under another name, then
 // renamed. A link is followed. Where the path names something that is no regular file (/dev/null, a

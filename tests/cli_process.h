@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,9 +49,25 @@ class Cli : public testing::Test {
 
   // Runs the command; out, err and code hold what came of it. `stdout_path` replaces the captured
   // output.
-  void run(std::vector<std::string> arguments,
+  void run(const std::vector<std::string>& arguments,
            const std::vector<std::string>& extra_environment = {},
            const char* stdout_path = nullptr) {
+    const std::string out_path =
+        stdout_path != nullptr ? stdout_path : (folder / "stdout").string();
+    const pid_t pid = start(arguments, extra_environment, out_path, (folder / "stderr").string());
+    int status = 0;
+    struct rusage usage {};
+    ASSERT_EQ(::wait4(pid, &status, 0, &usage), pid);
+    ASSERT_TRUE(WIFEXITED(status)) << "ended by signal " << WTERMSIG(status);
+    code = WEXITSTATUS(status);
+    peak_kib = usage.ru_maxrss;
+    out = stdout_path != nullptr ? "" : read_text(out_path);
+    err = read_text(folder / "stderr");
+  }
+
+  // Starts the command and does not wait for it.
+  pid_t start(std::vector<std::string> arguments, const std::vector<std::string>& extra_environment,
+              const std::string& out_path, const std::string& err_path) {
     arguments.insert(arguments.begin(), CONVMIXER_COMMAND);
     std::vector<char*> argv, env;
     for (std::string& a : arguments) argv.push_back(a.data());
@@ -61,9 +78,6 @@ class Cli : public testing::Test {
     }
     for (std::string& v : variables) env.push_back(v.data());
     env.push_back(nullptr);
-    const std::string out_path =
-        stdout_path != nullptr ? stdout_path : (folder / "stdout").string();
-    const std::string err_path = (folder / "stderr").string();
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 1, out_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
@@ -71,15 +85,10 @@ class Cli : public testing::Test {
     posix_spawn_file_actions_addopen(&actions, 2, err_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
                                      0644);
     pid_t pid = 0;
-    ASSERT_EQ(::posix_spawn(&pid, CONVMIXER_COMMAND, &actions, nullptr, argv.data(), env.data()),
+    EXPECT_EQ(::posix_spawn(&pid, CONVMIXER_COMMAND, &actions, nullptr, argv.data(), env.data()),
               0);
     posix_spawn_file_actions_destroy(&actions);
-    int status = 0;
-    ASSERT_EQ(::waitpid(pid, &status, 0), pid);
-    ASSERT_TRUE(WIFEXITED(status)) << "ended by signal " << WTERMSIG(status);
-    code = WEXITSTATUS(status);
-    out = stdout_path != nullptr ? "" : read_text(out_path);
-    err = read_text(err_path);
+    return pid;
   }
 
   // One sentence on stderr that holds all the words, and nothing on stdout.
@@ -94,6 +103,7 @@ class Cli : public testing::Test {
   fs::path folder;
   std::string out, err;
   int code = -1;
+  long peak_kib = 0;  // the most memory that was resident
 };
 
 inline std::vector<std::string> lines_of(const std::string& text) {

@@ -480,6 +480,35 @@ static void test_convert(void) {
   CHECK(remove(dst) == 0);
 }
 
+static void test_run_images(void) {
+  convmixer_model* model = open_model(NULL);
+  convmixer_session* s = open_session(model);
+  convmixer_image images[2] = {{0}};
+  convmixer_image_options o = CONVMIXER_IMAGE_OPTIONS_INIT;
+  convmixer_prediction p[2];
+  convmixer_result r[2];
+  float logits[2 * kClasses];
+  images[0].path = SHIP;
+  images[1].path = CAT;
+  CHECK(convmixer_run_images(s, images, 2, NULL, logits, r) == CONVMIXER_OK);
+  CHECK(r[0].status == CONVMIXER_OK && r[1].status == CONVMIXER_OK && r[0].error[0] == '\0');
+  CHECK(convmixer_classify(s, images, 2, NULL, 1, p, r) == CONVMIXER_OK);
+  CHECK(p[0].logit == logits[8] && p[1].logit == logits[kClasses + 3]);
+  CHECK(convmixer_run_images(s, images, 2, &o, logits, r) == CONVMIXER_OK);
+  CHECK(convmixer_run_images(s, NULL, 0, NULL, NULL, NULL) == CONVMIXER_OK);
+  BAD(convmixer_run_images(NULL, images, 2, NULL, logits, r), "session");
+  BAD(convmixer_run_images(s, NULL, 2, NULL, logits, r), "images");
+  BAD(convmixer_run_images(s, images, 2, NULL, NULL, r), "logits");
+  BAD(convmixer_run_images(s, images, 2, NULL, logits, NULL), "results");
+  BAD(convmixer_run_images(s, images, (size_t)-1, NULL, logits, r), "count");
+  o.crop_pct = 0.5;
+  BAD(convmixer_run_images(s, images, 2, &o, logits, r), "the model's");
+  o.struct_size = 3;
+  BAD(convmixer_run_images(s, images, 2, &o, logits, r), "struct_size");
+  convmixer_session_destroy(s);
+  convmixer_model_destroy(model);
+}
+
 int main(void) {
   test_texts();
   test_open();
@@ -494,6 +523,7 @@ int main(void) {
   test_transform();
   test_classify();
   test_convert();
+  test_run_images();
   if (failures == 0) puts("all checks passed");
   return failures != 0;
 }

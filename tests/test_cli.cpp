@@ -189,11 +189,11 @@ TEST_F(Cli, ExplainsItself) {
   run({"--help"});
   EXPECT_EQ(code, 0);
   for (const char* command :
-       {"classify", "run", "transform", "describe", "bench", "convert", "info"}) {
+       {"classify", "eval", "run", "transform", "describe", "bench", "calibrate", "convert", "info"}) {
     EXPECT_NE(out.find(command), std::string::npos) << command;
   }
   for (const char* command :
-       {"classify", "run", "transform", "describe", "bench", "convert", "info"}) {
+       {"classify", "eval", "run", "transform", "describe", "bench", "calibrate", "convert", "info"}) {
     run({command, "--help"});
     EXPECT_EQ(code, 0) << command;
     EXPECT_NE(out.find("--help"), std::string::npos) << command;

@@ -136,9 +136,9 @@ TEST_P(Formats, GivePyTorchsLogits) {
 
 INSTANTIATE_TEST_SUITE_P(Variants, Formats,
                          testing::Combine(testing::ValuesIn(kVariants), testing::ValuesIn(kFiles)),
-                         [](const testing::TestParamInfo<Case>& info) {
-                           std::string name = std::get<0>(info.param);
-                           name += std::string("_") + std::get<1>(info.param);
+                         [](const testing::TestParamInfo<Case>& one) {
+                           std::string name = std::get<0>(one.param);
+                           name += std::string("_") + std::get<1>(one.param);
                            std::replace(name.begin(), name.end(), '.', '_');
                            return name;
                          });

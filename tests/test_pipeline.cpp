@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// convmixer_classify: any mix of images, good and bad, in any number, with any number of threads.
+// convmixer_classify and convmixer_run_images: any mix of images, good and bad, in any number, with
+// any number of threads.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -169,6 +170,43 @@ TEST_F(Pipeline, BadImagesDoNotSpoilGoodOnes) {
           } else {
             ASSERT_EQ(p.label, nullptr) << "written for a bad image";
           }
+        }
+      }
+    }
+  }
+}
+
+// The logits of good images are the bits of convmixer_run_u8; rows of bad ones stay as they were.
+TEST_F(Pipeline, LogitsBesideBadImages) {
+  const std::vector<std::uint8_t> bytes = read_file(paths_[0]);
+  convmixer_image_options options = CONVMIXER_IMAGE_OPTIONS_INIT;
+  options.image_height = options.image_width = 32;
+  options.crop_pct = 1.0;
+  const SessionHandle single = open_session(model_, 1);
+  std::vector<convmixer_image> images;
+  std::vector<std::vector<float>> want;  // empty for a bad image
+  for (std::size_t i = 0; i < 50; ++i) {
+    if (i % 7 == 3 || (i >= 20 && i < 30)) {
+      images.push_back(bad_image(i, paths_[0], bytes).first);
+      want.emplace_back();
+      continue;
+    }
+    images.push_back(image_of(paths_[i * 5 % paths_.size()]));
+    std::vector<std::uint8_t> pixels(kImageBytes);
+    succeed(convmixer_transform(&images[i], &options, pixels.data(), pixels.size()));
+    want.push_back(run(single, pixels));
+  }
+  for (int threads = 1; threads <= 4; ++threads) {
+    for (const int chunk : {1, 3, 8, 64}) {
+      std::vector<float> logits(images.size() * kClasses, 1234.0f);
+      std::vector<convmixer_result> results(images.size());
+      succeed(convmixer_run_images(open_session(model_, threads, chunk).get(), images.data(),
+                                   images.size(), nullptr, logits.data(), results.data()));
+      for (std::size_t i = 0; i < images.size(); ++i) {
+        ASSERT_EQ(results[i].status == CONVMIXER_OK, !want[i].empty()) << results[i].error;
+        for (std::size_t c = 0; c < kClasses; ++c) {
+          ASSERT_EQ(logits[i * kClasses + c], want[i].empty() ? 1234.0f : want[i][c])
+              << i << ", " << threads << " threads, chunks of " << chunk;
         }
       }
     }

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// The caller's options of an image as images/ takes them; a zero has become its default.
+#pragma once
+
+#include "convmixer.h"
+#include "images/decode.h"
+#include "images/transform.h"
+
+namespace convmixer {
+
+// For calls whose size, crop and interpolation are the model's: refuses options that state them.
+convmixer_image_options model_image_options(const convmixer_image_options* given);
+
+DecodeOptions decode_options_of(const convmixer_image_options& options);
+
+// Throws Error(kInvalidArgument) for a value that convmixer.h does not allow.
+TransformOptions transform_options_of(const convmixer_image_options& options);
+
+}  // namespace convmixer

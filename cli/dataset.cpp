@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/dataset.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <set>
+#include <system_error>
+
+#include "cli/content_hash.h"
+#include "cli/find_images.h"
+#include "cli/handles.h"
+
+namespace convmixer::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kBlank = " \t";
+
+std::string with_slash(std::string folder) {
+  if (!folder.empty() && folder.back() != '/') folder += '/';
+  return folder;
+}
+
+bool has_duplicates(const std::vector<int>& classes) {
+  return std::set<int>(classes.begin(), classes.end()).size() != classes.size();
+}
+
+// By WordNet ids or, failing that, labels: all of the folders or none, each another class.
+std::vector<int> match_all(const std::vector<std::string>& folders,
+                           const std::function<int(const std::string&)>& class_of) {
+  std::vector<int> classes;
+  for (const std::string& folder : folders) {
+    const int index = class_of(folder);
+    if (index < 0) return {};
+    classes.push_back(index);
+  }
+  return has_duplicates(classes) ? std::vector<int>() : classes;
+}
+
+int only_class(const ClassNames& classes, const std::string& label) {
+  const std::vector<int> found = classes.of_label(label);
+  return found.size() == 1 ? found[0] : -1;
+}
+
+// Why a folder is neither a WordNet id nor the label of one class.
+std::string mismatch(const std::vector<std::string>& folders, const ClassNames& classes) {
+  for (const std::string& folder : folders) {
+    if (classes.of_wordnet_id(folder) >= 0) continue;
+    const std::vector<int> found = classes.of_label(folder);
+    if (found.empty()) return fmt::format("\"{}\" is neither a WordNet id nor a label", folder);
+    if (found.size() > 1) {
+      return fmt::format("\"{}\" is the label of class {} and of class {}", folder, found[0],
+                         found[1]);
+    }
+  }
+  return "some are WordNet ids and some labels, or two mean the same class";
+}
+
+std::string read_list_text(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) {
+    throw Failure(kFailed, fmt::format("{}: cannot be read: {}", path, std::strerror(errno)));
+  }
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (file.bad()) throw Failure(kFailed, fmt::format("{}: cannot be read", path));
+  return text;
+}
+
+std::vector<std::string> class_folders(const std::string& parent) {
+  std::vector<std::string> folders;
+  std::error_code error;
+  for (fs::directory_iterator it(parent, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().native();
+    std::error_code ignored;
+    if (name[0] != '.' && fs::is_directory(it->path(), ignored)) folders.push_back(name);
+  }
+  if (error) {
+    throw Failure(kFailed, fmt::format("{}: cannot be read: {}", parent, error.message()));
+  }
+  if (folders.empty()) {
+    throw Failure(kFailed, fmt::format("{}: expected a folder for each class, found none", parent));
+  }
+  std::sort(folders.begin(), folders.end());
+  return folders;
+}
+
+Dataset read_class_folders(const std::string& given, const ClassNames& classes) {
+  const std::string parent = with_slash(given);
+  const std::vector<std::string> folders = class_folders(parent);
+  const FolderClasses matched = match_folders(given, folders, classes);
+  Dataset dataset(parent, matched.source);
+  for (std::size_t i = 0; i < folders.size(); ++i) {
+    for (const FoundImage& image : find_images({parent + folders[i]})) {
+      if (!image.error.empty()) throw Failure(kFailed, image.error);
+      dataset.add(std::string_view(image.path).substr(parent.size()), matched.classes[i]);
+    }
+  }
+  return dataset;
+}
+
+}  // namespace
+
+std::string Dataset::path(std::size_t i) const {
+  const std::string_view relative = name(i);
+  return relative[0] == '/' ? std::string(relative) : prefix_ + std::string(relative);
+}
+
+std::string Dataset::hash() const {
+  ContentHash hash;
+  std::error_code error;
+  const fs::path folder = fs::weakly_canonical(prefix_.empty() ? "." : prefix_, error);
+  hash.add(error ? prefix_ : folder.native());
+  for (std::size_t i = 0; i < size(); ++i) {
+    hash.add(name(i));
+    hash.add(std::to_string(label(i)));
+  }
+  return hash.text();
+}
+
+void Dataset::add(std::string_view name, int label) {
+  add_part(text_.size(), name.size(), label);
+  text_ += name;
+}
+
+void Dataset::add_part(std::size_t begin, std::size_t size, int label) {
+  entries_.push_back({begin, static_cast<std::uint32_t>(size), label});
+}
+
+void parse_list(const std::string& file, std::string text, const ClassNames& classes,
+                Dataset& dst) {
+  if (text.find('\0') != std::string::npos) {
+    throw Failure(kFailed, fmt::format("{}: expected a text of lines \"path label\", or a folder, "
+                                       "found a file with zero bytes",
+                                       file));
+  }
+  dst.take(std::move(text));
+  const std::string_view all = dst.text();
+  std::size_t number = 0, begin = all.rfind("\xef\xbb\xbf", 0) == 0 ? 3 : 0;
+  for (std::size_t end = 0; begin < all.size(); begin = end + 1) {
+    end = std::min(all.find('\n', begin), all.size());
+    std::string_view line = all.substr(begin, end - begin);
+    ++number;
+    const std::size_t last = line.find_last_not_of(" \t\r");
+    if (last == std::string_view::npos) continue;
+    line = line.substr(0, last + 1);
+    const std::size_t gap = line.find_last_of(kBlank);
+    const std::size_t path_last =
+        gap == std::string_view::npos ? gap : line.find_last_not_of(kBlank, gap);
+    if (path_last == std::string_view::npos) {
+      throw Failure(kFailed, fmt::format("{}:{}: expected \"path label\", found \"{:.80}\"", file,
+                                         number, std::string(line)));
+    }
+    std::string why;
+    const int label = classes.find(std::string(line.substr(gap + 1)), why);
+    if (label < 0) throw Failure(kFailed, fmt::format("{}:{}: {}", file, number, why));
+    dst.add_part(begin, path_last + 1, label);
+  }
+  if (dst.size() == 0) {
+    throw Failure(kFailed, fmt::format("{}: expected lines \"path label\", found none", file));
+  }
+}
+
+FolderClasses match_folders(const std::string& parent, const std::vector<std::string>& folders,
+                            const ClassNames& classes) {
+  std::vector<int> found =
+      match_all(folders, [&](const std::string& f) { return classes.of_wordnet_id(f); });
+  if (!found.empty()) return {found, LabelSource::kWordNetIds};
+  found = match_all(folders, [&](const std::string& f) { return only_class(classes, f); });
+  if (!found.empty()) return {found, LabelSource::kLabels};
+  const std::string start = fmt::format("{}: the folders cannot be matched with classes: {}, ",
+                                        parent, mismatch(folders, classes));
+  if (folders.size() != static_cast<std::size_t>(classes.count())) {
+    throw Failure(kFailed, fmt::format("{}and their sorted order would need {} folders, found {}",
+                                       start, classes.count(), folders.size()));
+  }
+  for (int i = 0; i < classes.count(); ++i) {
+    const std::string& folder = folders[static_cast<std::size_t>(i)];
+    const int named = std::max(classes.of_wordnet_id(folder), only_class(classes, folder));
+    if (named >= 0 && named != i) {
+      throw Failure(kFailed,
+                    fmt::format("{}and in sorted order \"{}\" would be class {}, not class {}",
+                                start, folder, i, named));
+    }
+    found.push_back(i);
+  }
+  return {found, LabelSource::kSortedOrder};
+}
+
+Dataset open_dataset(const std::string& images, const std::string& root,
+                     const ClassNames& classes) {
+  std::error_code error;
+  if (fs::is_directory(images, error)) {
+    if (!root.empty()) {
+      throw Failure(
+          kWrongUsage,
+          fmt::format("--root: expected a list file as --images, found the folder \"{}\"", images));
+    }
+    return read_class_folders(images, classes);
+  }
+  Dataset dataset(with_slash(root.empty() ? fs::path(images).parent_path().string() : root),
+                  LabelSource::kList);
+  parse_list(images, read_list_text(images), classes, dataset);
+  return dataset;
+}
+
+}  // namespace convmixer::cli
