@@ -76,6 +76,9 @@ TEST_F(Resume, GoesOnFromEveryPlace) {
     EXPECT_EQ(resume({"--batch", "3"}), want) << size;
     EXPECT_EQ(read_text(csv), whole) << size;
   }
+  write_text(csv, whole + "a row that");  // longer than what is to come
+  EXPECT_EQ(resume(), want);
+  EXPECT_EQ(read_text(csv), whole);
   fs::remove(csv);
   EXPECT_EQ(resume(), want) << "without a file it begins one";
   EXPECT_EQ(read_text(csv), whole);
