@@ -68,9 +68,10 @@ TEST_F(Bench, MeasuresAPreset) {
     EXPECT_EQ(r["model"], "convmixer_256_8");
     EXPECT_EQ(r["isa"], "portable");
     EXPECT_EQ(r["latency_ms"]["runs"], 2);
-    // 997,864 parameters, two running statistics for each of 17 × 256 channels, and the header.
-    EXPECT_GT(r["file_bytes"], 4 * (997864 + 2 * 17 * 256));
-    EXPECT_LT(r["file_bytes"], 4 * (997864 + 2 * 17 * 256) + 16384);
+    // 997,864 parameters; for each of 17 × 256 channels two running statistics and int8's scale and
+    // zero point; and the header.
+    EXPECT_GT(r["file_bytes"], 4 * (997864 + 4 * 17 * 256));
+    EXPECT_LT(r["file_bytes"], 4 * (997864 + 4 * 17 * 256) + 16384);
   }
 }
 

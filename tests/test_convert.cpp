@@ -120,6 +120,7 @@ TEST_F(Convert, TinyModelsGiveTheSameBits) {
     info.num_macs = info.weight_bytes = 0;
     info.isa = nullptr;
     info.strassen_levels = 0;
+    info.precision = CONVMIXER_PRECISION_DEFAULT;
     EXPECT_EQ(std::memcmp(&written, &info, sizeof info), 0);
     expect_files({"model.safetensors"});
   }
