@@ -5,10 +5,13 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
+#include <cstring>
 
 #include "engine/executor.h"
 #include "engine/passes.h"
+#include "kernels/registry.h"
 #include "tests/reference.h"
 
 namespace convmixer::bench {
@@ -48,29 +51,80 @@ Node random_node(Op op, const char* name, int ic, int oc, int kernel_size, int k
 
 Graph folded(const Preset& preset) { return fold_batchnorm(fuse(random_graph(preset))); }
 
-PlanOptions only(const KernelTable& table, Strassen strassen) {
-  return {table.name, OneDnn::kOff, strassen, false};
+// Of int8: bytes of ±4, in all tensors alike.
+constexpr float kByteScale = 1.0f / 32, kZeroPoint = 128;
+
+PlanOptions only(const KernelTable& table, int dim, Strassen strassen) {
+  PlanOptions options;
+  for (const Variant& v : variants(table.precision)) {
+    if (v.table == &table) options.isa = v.isa;
+  }
+  options.onednn = OneDnn::kOff;
+  options.strassen = strassen;
+  if (table.precision == kBf16) options.precision = PrecisionOption::kBf16;
+  if (table.precision == kInt8) {
+    options.precision = PrecisionOption::kInt8;
+    const auto count = static_cast<std::size_t>(dim);
+    const ChannelScales scales{std::vector<float>(count, kByteScale),
+                               std::vector<float>(count, kZeroPoint)};
+    options.quantization = {scales, {2, scales}, {2, scales}};
+  }
+  return options;
 }
 
-// `terms` multiply-adds a value of the result.
-Work convolution_work(const Geometry& g, int oc, int terms, double src_bytes) {
+// Value `i` of an array of words, as a real.
+float read_value(int per_word, const float* words, std::size_t i) {
+  if (per_word == 1) return words[i];
+  if (per_word == 2) {
+    const std::uint32_t half = reinterpret_cast<const std::uint16_t*>(words)[i];
+    return std::bit_cast<float>(half << 16);
+  }
+  return (static_cast<float>(reinterpret_cast<const std::uint8_t*>(words)[i]) - kZeroPoint) *
+         kByteScale;
+}
+
+// Random values in every word.
+void fill_words(int per_word, float* words, std::size_t count, Random& random) {
+  for (std::size_t i = 0; i < count * static_cast<std::size_t>(per_word); ++i) {
+    const float v = random.next();
+    if (per_word == 1) words[i] = v;
+    if (per_word == 2) reinterpret_cast<std::uint16_t*>(words)[i] = to_bf16(v);
+    if (per_word == 4) {
+      reinterpret_cast<std::uint8_t*>(words)[i] =
+          static_cast<std::uint8_t>(kZeroPoint + v / kByteScale);
+    }
+  }
+}
+
+// `terms` multiply-adds a value of the result; `size` bytes a weight and a value.
+Work convolution_work(const Geometry& g, int oc, int terms, double src_bytes, double size) {
   const double values = 1.0 * oc * g.h * g.w;
-  return {2 * values * terms, src_bytes + sizeof(float) * (1.0 * oc * terms + values)};
+  return {2 * values * terms, src_bytes + size * (1.0 * oc * terms + values)};
 }
 
 // The error of element `what` is held to the limit that the kernel tests state (tests/check.h).
-// Strassen products, whose bound is one of norms, to some times as much.
+// Strassen products, whose bound is one of norms, to some times as much; bf16 and int8 to that of
+// their weights' rounding, which the oracle does not do, and the result's.
 struct Check {
   int k;
   std::string wrong;
   double factor = 1;
+  Precision precision = kFp32;
+
+  double limit(const reference::Result& want, std::size_t i) const {
+    if (precision == kBf16) return 0x1p-8 * (want.sum.v[i] + 0.1);
+    if (precision == kInt8) return 0.01 * want.sum.v[i] + 0.51 * kByteScale;
+    return factor * 0x1p-24 * (4 + 2 * std::sqrt(static_cast<double>(k))) * want.sum.v[i] +
+           4e-7 * want.gelu.v[i];
+  }
   void add(const reference::Result& want, std::size_t i, float got) {
-    const double limit =
-        factor * 0x1p-24 * (4 + 2 * std::sqrt(static_cast<double>(k))) * want.sum.v[i] +
-        4e-7 * want.gelu.v[i];
-    if (!(std::fabs(want.y.v[i] - double{got}) <= limit) && wrong.empty()) {
-      wrong = fmt::format("wrong result: element {}, want {}, got {}, limit {}", i, want.y.v[i],
-                          got, limit);
+    double y = want.y.v[i];
+    if (precision == kInt8) {
+      y = std::clamp<double>(y, -kZeroPoint * kByteScale, (255 - kZeroPoint) * kByteScale);
+    }
+    if (!(std::fabs(y - double{got}) <= limit(want, i)) && wrong.empty()) {
+      wrong = fmt::format("wrong result: element {}, want {}, got {}, limit {}", i, y, got,
+                          limit(want, i));
     }
   }
 };
@@ -115,13 +169,15 @@ Graph random_graph(const Preset& preset) {
 Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen)
     : table_(table),
       graph_(folded(preset)),
-      plan_(make_plan(random_graph(preset), kMean, kStd, only(table, strassen))),
+      plan_(make_plan(random_graph(preset), kMean, kStd, only(table, preset.dim, strassen))),
       layout_(plan_->geometry, table),
       rows_(choose_split(plan_->geometry, 1, 1, block().pointwise.tiles, plan_->native->strip_rows)
                 .rows) {
   const Geometry& g = plan_->geometry;
-  const int blocks = std::max(layout_.blocks, ceil_div(plan_->native->patch_embed.ic, table.lanes));
-  panel_ = Buffer<float>(static_cast<std::size_t>(blocks * panel_stride(table, rows_ * g.w)));
+  const int patch_blocks = ceil_div(plan_->native->patch_embed.ic, table.lanes);
+  panel_ = Buffer<float>(
+      static_cast<std::size_t>(std::max(layout_.blocks * panel_stride(table, rows_ * g.w),
+                                        patch_blocks * patch_panel_stride(table, rows_ * g.w))));
   scratch_ = Buffer<float>(strassen_floats(table, g.dim, rows_ * g.w));
   src_ = Buffer<float>(layout_.image_stride);
   dst_ = Buffer<float>(layout_.image_stride);
@@ -129,19 +185,36 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
   logits_ = Buffer<float>(static_cast<std::size_t>(plan_->native->head.oc_blk * table.lanes));
   image_ = Buffer<float>(3 * static_cast<std::size_t>(g.image_h * g.image_w));
   Random random;
-  for (std::size_t i = 0; i < panel_.size(); ++i) panel_[i] = random.next();
+  fill_words(table.per_word, panel_.data(), panel_.size(), random);
   for (std::size_t i = 0; i < image_.size(); ++i) {
     image_[i] = random.next() * 2;
     bytes_.push_back(static_cast<std::uint8_t>(127 + 127 * random.next()));
   }
+  if (table.precision == kInt8) {  // the borders
+    std::memset(static_cast<void*>(src_.data()), static_cast<int>(kZeroPoint), src_.bytes());
+  }
   for (int i = 0; i < g.h * g.w; ++i) {
     offset_.push_back(static_cast<std::int32_t>(layout_.pixel(i)));
+    if (i % g.w % table.per_word != 0) continue;  // of a group that is filled
     for (std::size_t c = 0; c < static_cast<std::size_t>(layout_.blocks); ++c) {
-      float* const pixel =
-          src_.data() + c * layout_.block_stride + layout_.first_pixel() + offset_.back();
-      for (int lane = 0; lane < table.lanes; ++lane) pixel[lane] = random.next();
+      fill_words(table.per_word,
+                 src_.data() + c * layout_.block_stride + layout_.first_pixel() + offset_.back(),
+                 static_cast<std::size_t>(table.lanes), random);
     }
   }
+}
+
+float Layers::panel_value(const float* panel, std::ptrdiff_t block_stride, int c, int pixel) const {
+  return read_value(table_.per_word, panel + c / table_.lanes * block_stride,
+                    static_cast<std::size_t>(pixel * table_.lanes + c % table_.lanes));
+}
+
+float Layers::plane_value(const float* first_pixel, int c, int pixel) const {
+  const auto n = static_cast<std::size_t>(table_.per_word);
+  const float* const word = first_pixel +
+                            static_cast<std::size_t>(c / table_.lanes) * layout_.block_stride +
+                            layout_.pixel(pixel) + c % table_.lanes;
+  return read_value(table_.per_word, word, static_cast<std::size_t>(pixel % layout_.w) % n);
 }
 
 int Layers::rows_at(int first_row) const { return std::min(rows_, plan_->geometry.h - first_row); }
@@ -154,6 +227,9 @@ PointwiseParams Layers::product(const PackedPointwise& w, int first_row, int row
   p.dst = dst_.data() + layout_.first_pixel();
   p.dst_offset = offset_.data() + first_row * plan_->geometry.w;
   p.dst_block_stride = static_cast<std::ptrdiff_t>(layout_.block_stride);
+  p.row_pixels = layout_.w;
+  p.gap = static_cast<int>(layout_.gap);
+  p.gap_before = first_row == 0;
   return p;
 }
 
@@ -191,7 +267,7 @@ void Layers::patches(bool u8, int first_row, int rows) {
   p.first = first_row * g.w;
   p.count = rows * g.w;
   p.panel = panel_.data();
-  p.panel_block_stride = panel_stride(table_, p.count);
+  p.panel_block_stride = patch_panel_stride(table_, p.count);
   (u8 ? table_.patches_u8 : table_.patches_f32)(&p);
 }
 
@@ -199,8 +275,9 @@ void Layers::patch_embed(bool u8) {
   const PackedPointwise& w = u8 ? plan_->native->patch_embed_raw : plan_->native->patch_embed;
   for (int y = 0; y < plan_->geometry.h; y += rows_) {
     patches(u8, y, rows_at(y));
-    const PointwiseParams p = product(w, y, rows_at(y));
-    table_.pointwise[w.activation](&p);
+    PointwiseParams p = product(w, y, rows_at(y));
+    p.panel_block_stride = patch_panel_stride(table_, p.pixels);
+    table_.patch_embed[w.activation](&p);
   }
 }
 
@@ -233,20 +310,20 @@ std::string Layers::check_pointwise() {
   multiply(table_, block().pointwise, p, scratch_.data());
   reference::Tensor src(1, node.ic, 1, kPixels);
   for (int c = 0; c < node.ic; ++c) {
-    const float scale = block().depthwise.src_scale[static_cast<std::size_t>(c)];
+    // Strassen's balance, which the weights undo.
+    const float scale = block().pointwise.strassen > 0
+                            ? block().depthwise.src_scale[static_cast<std::size_t>(c)]
+                            : 1;
     for (int i = 0; i < kPixels; ++i) {
-      src.at(0, c, 0, i) = panel_[static_cast<std::size_t>(c / table_.lanes * p.panel_block_stride +
-                                                           i * table_.lanes + c % table_.lanes)] /
-                           scale;
+      src.at(0, c, 0, i) = panel_value(panel_.data(), p.panel_block_stride, c, i) / scale;
     }
   }
   const reference::Result want = reference::pointwise(
       src, node.oc, node.weights.data, epilogue(node, 0, static_cast<std::size_t>(node.oc)));
-  Check check{node.ic, "", block().pointwise.strassen > 0 ? 8.0 : 1.0};
+  Check check{node.ic, "", block().pointwise.strassen > 0 ? 8.0 : 1.0, table_.precision};
   for (int o = 0; o < node.oc; ++o) {
     for (int i = 0; i < kPixels; ++i) {
-      check.add(want, want.y.index(0, o, 0, i),
-                p.dst[o / table_.lanes * p.dst_block_stride + p.dst_offset[i] + o % table_.lanes]);
+      check.add(want, want.y.index(0, o, 0, i), plane_value(p.dst, o, i));
     }
   }
   return check.wrong;
@@ -258,24 +335,22 @@ std::string Layers::check_depthwise() {
   const Geometry& g = plan_->geometry;
   const int lanes = table_.lanes, first = (layout_.blocks - 1) * lanes,
             area = g.kernel_size * g.kernel_size;
-  Buffer<float> dst(static_cast<std::size_t>(g.h * g.w * lanes));
+  Buffer<float> dst(static_cast<std::size_t>(panel_stride(table_, g.h * g.w)));
   DepthwiseParams p = convolution(layout_.blocks - 1, 0, g.h);
   p.dst = dst.data();
   table_.depthwise[block().depthwise.activation](&p);
   const int count = node.oc - first;
   reference::Tensor src(1, count, g.h, g.w);
   for (int c = 0; c < count; ++c) {
-    for (int i = 0; i < g.h * g.w; ++i)
-      src.at(0, c, i / g.w, i % g.w) = p.src[offset_[static_cast<std::size_t>(i)] + c];
+    for (int i = 0; i < g.h * g.w; ++i) src.at(0, c, i / g.w, i % g.w) = plane_value(p.src, c, i);
   }
   const reference::Result want = reference::depthwise(
       src, g.kernel_size, node.weights.data + first * area,
       epilogue(node, static_cast<std::size_t>(first), static_cast<std::size_t>(count)), true);
-  Check check{area, ""};
+  Check check{area, "", 1, table_.precision};
   for (int c = 0; c < count; ++c) {
     for (int i = 0; i < g.h * g.w; ++i) {
-      check.add(want, want.y.index(0, c, i / g.w, i % g.w),
-                dst[static_cast<std::size_t>(i * lanes + c)]);
+      check.add(want, want.y.index(0, c, i / g.w, i % g.w), panel_value(dst.data(), 0, c, i));
     }
   }
   return check.wrong;
@@ -295,13 +370,11 @@ std::string Layers::check_patch_embed(bool u8) {
   patch_embed(u8);
   const reference::Result want = reference::patch_embed(
       src, kChannels, g.patch_size, node.weights.data, epilogue(node, 0, kChannels));
-  Check check{3 * g.patch_size * g.patch_size, ""};
+  Check check{3 * g.patch_size * g.patch_size, "", 1, table_.precision};
   const float* const dst = dst_.data() + layout_.first_pixel();
   for (int c = 0; c < kChannels; ++c) {
     for (int i = 0; i < g.h * g.w; ++i) {
-      const std::size_t at = static_cast<std::size_t>(c / table_.lanes) * layout_.block_stride +
-                             layout_.pixel(i) + static_cast<std::size_t>(c % table_.lanes);
-      check.add(want, want.y.index(0, c, i / g.w, i % g.w), dst[at]);
+      check.add(want, want.y.index(0, c, i / g.w, i % g.w), plane_value(dst, c, i));
     }
   }
   return check.wrong;
@@ -339,17 +412,19 @@ std::string Layers::check_head() {
 
 Work Layers::pointwise_work() const {
   const Geometry& g = plan_->geometry;
-  return convolution_work(g, g.dim, g.dim, sizeof(float) * g.dim * g.h * g.w);
+  const double size = 4.0 / table_.per_word;
+  return convolution_work(g, g.dim, g.dim, size * g.dim * g.h * g.w, size);
 }
 Work Layers::depthwise_work() const {
   const Geometry& g = plan_->geometry;
-  return convolution_work(g, g.dim, g.kernel_size * g.kernel_size,
-                          sizeof(float) * g.dim * g.h * g.w);
+  const double size = 4.0 / table_.per_word;
+  return convolution_work(g, g.dim, g.kernel_size * g.kernel_size, size * g.dim * g.h * g.w, size);
 }
 Work Layers::patch_embed_work(bool u8) const {
   const Geometry& g = plan_->geometry;
   return convolution_work(g, g.dim, 3 * g.patch_size * g.patch_size,
-                          (u8 ? 1.0 : sizeof(float)) * 3 * g.image_h * g.image_w);
+                          (u8 ? 1.0 : sizeof(float)) * 3 * g.image_h * g.image_w,
+                          4.0 / patch_per_word(table_));
 }
 Work Layers::head_work() const {
   const Geometry& g = plan_->geometry;
@@ -384,7 +459,8 @@ OneDnnLayer::OneDnnLayer(const Preset& preset, bool depthwise)
   lanes_ = program_.layout() == "nChw16c" ? 16 : 8;
   Geometry g{};
   g.h = g.w = side_;
-  work_ = convolution_work(g, dim, depthwise ? k * k : dim, sizeof(float) * dim * side_ * side_);
+  work_ = convolution_work(g, dim, depthwise ? k * k : dim, sizeof(float) * dim * side_ * side_,
+                           sizeof(float));
   src_ = Buffer<float>(static_cast<std::size_t>(ceil_div(dim, lanes_) * lanes_ * side_ * side_));
   dst_ = Buffer<float>(src_.size());
   Random random;

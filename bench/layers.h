@@ -53,6 +53,9 @@ class Layers {
   DepthwiseParams convolution(int channel_block, int first_row, int rows);
   void patches(bool u8, int first_row, int rows);
   int rows_at(int first_row) const;
+  // A channel's pixel as a real, whatever the precision: in a panel; in planes, from pixel (0, 0).
+  float panel_value(const float* panel, std::ptrdiff_t block_stride, int c, int pixel) const;
+  float plane_value(const float* first_pixel, int c, int pixel) const;
 
   const KernelTable& table_;
   Graph graph_;  // after the passes
