@@ -17,6 +17,7 @@
 #include "capi/image_options.h"
 #include "capi/pipeline.h"
 #include "capi/structs.h"
+#include "capi/turn.h"
 #include "capi/versions.h"
 #include "convmixer.h"
 #include "engine/executor.h"
@@ -122,21 +123,9 @@ struct convmixer_session {
 namespace convmixer {
 namespace {
 
-// The session is this thread's as long as one of these lives.
-class Turn {
- public:
-  explicit Turn(convmixer_session& session) : busy_(session.busy) {
-    if (busy_.exchange(true, std::memory_order_acquire)) {
-      throw Error(Code::kBusy, "The session is in use by another thread; make one a thread.");
-    }
-  }
-  ~Turn() { busy_.store(false, std::memory_order_release); }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-
- private:
-  std::atomic<bool>& busy_;
-};
+Turn turn_of(convmixer_session& session) {
+  return {session.busy, "The session is in use by another thread; make one a thread."};
+}
 
 constexpr int kMaxChunkSize = 4096;
 
@@ -155,7 +144,7 @@ void run(convmixer_session* session, const T* src, std::size_t n, float* logits,
       refuse(fmt::format("n is {}: no array is that large", n));
     }
   }
-  const Turn turn(*session);
+  const Turn turn = turn_of(*session);
   if (n > 0) session->engine.run(src, n, logits, features);
 }
 
@@ -198,7 +187,7 @@ const char* convmixer_status_string(convmixer_status status) {
     case CONVMIXER_OUT_OF_MEMORY:
       return "There is not enough memory.";
     case CONVMIXER_BUSY:
-      return "The session is in use by another thread.";
+      return "The session or calibration is in use by another thread.";
     case CONVMIXER_INTERNAL_ERROR:
       return "A defect of the library.";
     default:
@@ -308,7 +297,7 @@ convmixer_status convmixer_session_measure_fma_peak(convmixer_session* session,
   return guarded([&] {
     need(session, "session");
     need(flops_per_second, "flops_per_second");
-    const Turn turn(*session);
+    const Turn turn = turn_of(*session);
     *flops_per_second = session->engine.measure_fma_peak();
   });
 }
@@ -345,7 +334,7 @@ convmixer_status convmixer_classify(convmixer_session* session, const convmixer_
     const ImageJob job =
         image_job(images, count, options, sizeof(*predictions) * std::size_t(top_k), "predictions",
                   predictions, results);
-    const Turn turn(*session);
+    const Turn turn = turn_of(*session);
     if (count > 0) classify(session->engine, config, job, top_k, predictions);
   });
 }
@@ -359,7 +348,7 @@ convmixer_status convmixer_run_images(convmixer_session* session, const convmixe
     const auto classes = static_cast<std::size_t>(config.num_classes);
     const ImageJob job =
         image_job(images, count, options, classes * sizeof(*logits), "logits", logits, results);
-    const Turn turn(*session);
+    const Turn turn = turn_of(*session);
     if (count == 0) return;
     run_images(session->engine, config, job, [&](std::size_t i, const float* row) {
       std::copy_n(row, classes, logits + i * classes);

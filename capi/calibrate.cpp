@@ -12,6 +12,7 @@
 #include "capi/image_options.h"
 #include "capi/pipeline.h"
 #include "capi/structs.h"
+#include "capi/turn.h"
 #include "convmixer.h"
 #include "engine/calibrator.h"
 #include "models/checkpoint.h"
@@ -30,21 +31,9 @@ struct convmixer_calibration {
 
 namespace {
 
-// A call's claim on the calibration.
-class InUse {
- public:
-  explicit InUse(const convmixer_calibration& calibration) : busy_(calibration.busy) {
-    if (busy_.exchange(true)) {
-      throw Error(Code::kBusy, "the calibration is in use by another thread");
-    }
-  }
-  ~InUse() { busy_ = false; }
-  InUse(const InUse&) = delete;
-  InUse& operator=(const InUse&) = delete;
-
- private:
-  std::atomic<bool>& busy_;
-};
+Turn turn_of(const convmixer_calibration& calibration) {
+  return {calibration.busy, "The calibration is in use by another thread."};
+}
 
 PlanOptions fp32_plan(const convmixer_model_options& options) {
   PlanOptions plan = plan_options_of(options);
@@ -65,8 +54,8 @@ void add(convmixer_calibration& calibration, const T* src, std::size_t n) {
   if (calibration.spoiled) refuse("an earlier image gave NaN or infinite activations");
   try {
     calibration.calibrator->add(src, n);
-  } catch (const Error&) {
-    calibration.spoiled = true;
+  } catch (const Error& e) {
+    calibration.spoiled = e.code() == Code::kInvalidArgument;
     throw;
   }
 }
@@ -99,7 +88,11 @@ convmixer_status convmixer_calibration_add_f32(convmixer_calibration* calibratio
     need(calibration, "calibration");
     if (n == 0) return;
     need(src, "src");
-    const InUse claim(*calibration);
+    const ModelConfig& config = calibration->config;
+    const std::size_t bytes = std::size_t{3} * static_cast<std::size_t>(config.image_height) *
+                              static_cast<std::size_t>(config.image_width) * sizeof(*src);
+    if (n > PTRDIFF_MAX / bytes) refuse(fmt::format("n is {}: no array is that large", n));
+    const Turn turn = turn_of(*calibration);
     add(*calibration, src, n);
   });
 }
@@ -113,7 +106,7 @@ convmixer_status convmixer_calibration_add_images(convmixer_calibration* calibra
     if (count == 0) return;
     need(images, "images");
     need(results, "results");
-    const InUse claim(*calibration);
+    const Turn turn = turn_of(*calibration);
     const DecodeOptions decode = decode_options_of(model_image_options(options));
     const TransformOptions transform = transform_of(calibration->config);
     std::vector<std::uint8_t> pixels(3 * static_cast<std::size_t>(transform.height) *
@@ -121,6 +114,8 @@ convmixer_status convmixer_calibration_add_images(convmixer_calibration* calibra
     for (std::size_t i = 0; i < count; ++i) {
       results[i].error[0] = '\0';
       results[i].status = CONVMIXER_OK;
+    }
+    for (std::size_t i = 0; i < count; ++i) {
       try {
         load_image(images[i], fmt::format("image {}", i), decode, transform, pixels.data());
       } catch (...) {
@@ -141,7 +136,7 @@ convmixer_status convmixer_calibration_write(const convmixer_calibration* calibr
     if (number < CONVMIXER_CLIPPING_DEFAULT || number > CONVMIXER_CLIPPING_MIN_MAX) {
       refuse(fmt::format("clipping: expected a convmixer_clipping, found {}", number));
     }
-    const InUse claim(*calibration);
+    const Turn turn = turn_of(*calibration);
     if (calibration->spoiled) refuse("an image gave NaN or infinite activations");
     const Quantization quantization = calibration->calibrator->choose(
         number == CONVMIXER_CLIPPING_MIN_MAX ? Clipping::kMinMax : Clipping::kMeanSquaredError);

@@ -47,7 +47,8 @@ void Histogram::add(float value) {
     bin = static_cast<int>(position) + kMiddle;
     break;
   }
-  ++bins_[static_cast<std::size_t>(bin)];
+  std::uint32_t& n = bins_[static_cast<std::size_t>(bin)];
+  if (n < std::numeric_limits<std::uint32_t>::max()) ++n;
   low_ = std::min(low_, value);
   high_ = std::max(high_, value);
   ++count_;
@@ -201,10 +202,15 @@ Calibrator::~Calibrator() = default;
 
 template <typename T>
 void Calibrator::add_images(const T* src, std::size_t n) {
-  const auto classes = static_cast<std::size_t>(plan_->geometry.num_classes);
-  logits_.resize(n * classes);
-  session_.run(src, n, logits_.data(), nullptr);
-  statistics_->check_finite();
+  const Geometry& g = plan_->geometry;
+  const auto chunk = static_cast<std::size_t>(session_.chunk_size());
+  const std::size_t image =
+      3 * static_cast<std::size_t>(g.image_h) * static_cast<std::size_t>(g.image_w);
+  logits_.resize(chunk * static_cast<std::size_t>(g.num_classes));
+  for (std::size_t done = 0; done < n; done += chunk) {
+    session_.run(src + done * image, std::min(chunk, n - done), logits_.data(), nullptr);
+    statistics_->check_finite();
+  }
 }
 void Calibrator::add(const float* src, std::size_t n) { add_images(src, n); }
 void Calibrator::add(const std::uint8_t* src, std::size_t n) { add_images(src, n); }

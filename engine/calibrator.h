@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "engine/executor.h"
-#include "engine/quantize.h"
+#include "engine/scales.h"
 
 namespace convmixer {
 

@@ -123,9 +123,20 @@ Precision chosen_precision(const PlanOptions& options) {
     case PrecisionOption::kAuto:
       break;
   }
+  return refusals_of_auto(options).empty() ? kBf16 : kFp32;
+}
+
+std::vector<std::string> refusals_of_auto(const PlanOptions& options) {
   const bool strassen = options.strassen == Strassen::kOn || options.strassen == Strassen::kTwo;
-  if (options.onednn == OneDnn::kOn || strassen || options.isa == "portable") return kFp32;
-  return any_can_run(list_candidates(options, kBf16)) ? kBf16 : kFp32;
+  if (options.onednn == OneDnn::kOn) return {"bf16: oneDNN is asked for"};
+  if (strassen) return {"bf16: Strassen products are asked for"};
+  if (options.isa == "portable") return {"bf16: portable's is slow"};
+  std::vector<std::string> reasons;
+  for (const Candidate& c : list_candidates(options, kBf16)) {
+    if (c.refusal.empty()) return {};
+    reasons.push_back(c.name + ": " + c.refusal);
+  }
+  return reasons;
 }
 
 std::vector<Candidate> candidates(const PlanOptions& options) {

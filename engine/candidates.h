@@ -20,7 +20,10 @@ struct Candidate {
 // that we have none for. Throws as make_plan does.
 std::vector<Candidate> candidates(const PlanOptions& options);
 
-// What kAuto means here.
+// What kAuto means here: bf16 where a variant of it can run and nothing is asked for that only fp32
+// has (oneDNN, Strassen products, isa portable), else fp32.
 Precision chosen_precision(const PlanOptions& options);
+// Why kAuto is not bf16, a line a variant; empty where it is.
+std::vector<std::string> refusals_of_auto(const PlanOptions& options);
 
 }  // namespace convmixer

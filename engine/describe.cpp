@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "engine/plan.h"
+#include "kernels/registry.h"
 
 namespace convmixer {
 namespace {
@@ -42,10 +43,14 @@ std::string describe_plan(const Plan& plan) {
     text +=
         fmt::format("activations between layers: {}, one image at a time\n", plan.onednn->layout());
   if (plan.native) {
+    const KernelTable& table = *plan.native->table;
     text += fmt::format(
-        "activations between layers: NCHW{0}c with zero gaps beside the rows; each block "
-        "runs depth-first, in strips of rows\n",
-        plan.native->table->lanes);
+        "activations between layers: {}, NCHW{}c{} with gaps of {} beside the rows; each block "
+        "runs "
+        "depth-first, in strips of rows\n",
+        precision_name(table.precision), table.lanes,
+        table.per_word == 1 ? "" : fmt::format(" of {} pixels a word", table.per_word),
+        table.precision == kInt8 ? "zero points" : "zeros");
   }
   text += fmt::format("multiply-adds an image: {}\npacked weights: {}B\n",
                       in_units(static_cast<double>(plan.num_macs)),

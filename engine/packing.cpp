@@ -124,8 +124,8 @@ PackedDepthwise pack_depthwise(const Node& node, const KernelTable& table,
   const int k = node.kernel_size;
   packed.kernel_size = k;
   packed.activation = kernel_activation(node.activation);
-  packed.weights =
-      Buffer<float>(static_cast<std::size_t>(blocks * lanes * depthwise_words(k, table.per_word)));
+  packed.weights = Buffer<float>(static_cast<std::size_t>(blocks * lanes) *
+                                 static_cast<std::size_t>(depthwise_words(k, table.per_word)));
   float* const dst = packed.weights.data();
   auto* const halves = reinterpret_cast<std::uint16_t*>(dst);
   place_taps(node.oc, k, table, [&](std::size_t at, int c, int ky, int kx) {

@@ -4,12 +4,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "engine/candidates.h"
 #include "engine/layout.h"
 #include "engine/openmp.h"
 #include "engine/passes.h"
+#include "engine/quantize.h"
 #include "engine/strassen.h"
 #include "engine/threads.h"
 #include "kernels/registry.h"
@@ -47,6 +49,21 @@ Parts take_apart(const Graph& graph, const std::array<double, 3>& mean,
   }
   parts.head = &only(graph.nodes, graph.nodes.size() - 1, Op::kHead);
   return parts;
+}
+
+// Rounding the weights of raw bytes would leave Σ (w − rounded w) · 255 · mean in every pixel,
+// since the bias took the exact ones' share of the mean off.
+void compensate_rounding(const std::array<double, 3>& mean, Node& raw) {
+  const int area = raw.kernel_size * raw.kernel_size;
+  const float* w = raw.weights.data;
+  for (double& bias : raw.bias) {
+    for (const double of_channel : mean) {
+      for (int i = 0; i < area; ++i, ++w) {
+        const float rounded = std::bit_cast<float>(std::uint32_t{to_bf16(*w)} << 16);
+        bias += (static_cast<double>(*w) - rounded) * 255 * of_channel;
+      }
+    }
+  }
 }
 
 // Before a layer is packed, so that its weights are read from memory once.
@@ -127,6 +144,7 @@ void add_mean_scales(const ChannelScales& src, int blocks, NativePlan& native) {
 }
 
 std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& candidate,
+                                        const std::array<double, 3>& mean,
                                         const PlanOptions& options, Plan& plan) {
   auto native = std::make_unique<NativePlan>();
   const KernelTable& table = *candidate.table;
@@ -142,7 +160,9 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
                  : pack_patch_embed(node, table, order);
   };
   native->patch_embed = pack_patches(*parts.patch_embed, PatchOrder::kChannelsFirst);
-  native->patch_embed_raw = pack_patches(parts.patch_embed_raw, PatchOrder::kChannelsLast);
+  Node raw = parts.patch_embed_raw;
+  if (table.precision == kBf16) compensate_rounding(mean, raw);
+  native->patch_embed_raw = pack_patches(raw, PatchOrder::kChannelsLast);
   plan.weight_bytes += native->patch_embed.bytes() + native->patch_embed_raw.bytes();
   const Node* before = parts.patch_embed;
   for (std::size_t i = 0; i < parts.blocks.size(); ++i) {
@@ -164,6 +184,7 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
   if (bytes) {
     add_mean_scales(q.pointwise.empty() ? q.stem : q.pointwise.back(),
                     ceil_div(plan.geometry.dim, table.lanes), *native);
+    plan.weight_bytes += native->mean_scale.bytes() + native->mean_shift.bytes();
   }
   native->head = pack_pointwise(*parts.head, *native->head_table);
   plan.weight_bytes += native->head.bytes();
@@ -246,7 +267,9 @@ void list_layers(const Parts& parts, Plan& plan) {
   std::size_t op = 0, product = 0;
   const auto add = [&](const Node& node, std::string shape, std::size_t macs) {
     std::string name = plan.implementation();
+    if (plan.native && node.op == Op::kHead) name = plan.native->head_table->name;
     if (plan.native && node.op == Op::kPointwise) name += " (" + plan.products[product++] + ")";
+    if (plan.precision() == kInt8 && node.op == Op::kPatchEmbed) name += " (fp32 products)";
     if (plan.onednn) name += " (" + plan.onednn->implementation(op++) + ")";
     plan.layers.push_back({node.name, std::move(shape), std::move(name)});
     plan.num_macs += macs;
@@ -325,6 +348,7 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
     check_quantization(options.quantization, plan->geometry.dim,
                        static_cast<int>(parts.blocks.size()));
   }
+  if (options.precision == PrecisionOption::kAuto) plan->refusals = refusals_of_auto(options);
   for (const Candidate& c : list) {
     std::string refusal = c.refusal;
     if (refusal.empty() && c.table != nullptr && !PlaneLayout(plan->geometry, *c.table).fits()) {
@@ -337,7 +361,7 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
       plan->non_finite.clear();
       try {
         if (c.table != nullptr) {
-          plan->native = pack_native(parts, c, options, *plan);
+          plan->native = pack_native(parts, c, mean, options, *plan);
         } else {
           run_after_fork_too([&] {
             const OmpThreads guard(default_threads());

@@ -11,7 +11,7 @@
 
 #include "engine/graph.h"
 #include "engine/packing.h"
-#include "engine/quantize.h"
+#include "engine/scales.h"
 #include "kernels/onednn.h"
 
 namespace convmixer {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <utility>
 
@@ -64,6 +65,19 @@ std::pair<std::vector<double>, std::vector<double>> to_bytes_of(const ChannelSca
   return {scale, shift};
 }
 
+// Scales that are in range each may be too far apart for floats.
+void check_finite(const Node& node, std::initializer_list<const Buffer<float>*> values) {
+  for (const Buffer<float>* buffer : values) {
+    for (std::size_t i = 0; i < buffer->size(); ++i) {
+      if (std::isfinite((*buffer)[i])) continue;
+      if (has_non_finite(node)) return;  // the model's own, which describe_plan tells
+      throw Error(Code::kFormat,
+                  fmt::format("{}: channel {}: its int8 scales are too small or too far apart",
+                              node.name, i));
+    }
+  }
+}
+
 // A word of four equal bytes a channel, the zero points.
 Buffer<float> border_of(const ChannelScales& dst, int count) {
   Buffer<float> border(static_cast<std::size_t>(count));
@@ -81,15 +95,16 @@ void add_destination(PackedPointwise& packed, const Node& node, const ChannelSca
   packed.scale = padded(scale, 0, node.oc, count);
   packed.shift = padded(shift, 0, node.oc, count);
   packed.border = border_of(dst, count);
+  check_finite(node, {&packed.bias, &packed.scale, &packed.shift, &packed.unscale});
 }
 
 }  // namespace
 
 void check_quantization(const Quantization& quantization, int dim, int depth) {
   const auto blocks = static_cast<std::size_t>(depth);
-  if (quantization.depthwise.size() != blocks || quantization.pointwise.size() != blocks) {
-    throw Error(Code::kFormat, fmt::format("expected scales of {} blocks, found {}", depth,
-                                           quantization.pointwise.size()));
+  for (const std::size_t found : {quantization.depthwise.size(), quantization.pointwise.size()}) {
+    if (found == blocks) continue;
+    throw Error(Code::kFormat, fmt::format("expected scales of {} blocks, found {}", depth, found));
   }
   check_tensor(quantization.stem, "stem", dim);
   for (std::size_t i = 0; i < blocks; ++i) {
@@ -112,9 +127,10 @@ PackedDepthwise quantize_depthwise(const Node& node, const ChannelScales& src,
   PackedDepthwise packed;
   packed.kernel_size = k;
   packed.activation = kernel_activation(node.activation);
-  packed.weights =
-      Buffer<float>(static_cast<std::size_t>(blocks * lanes * depthwise_words(k, table.per_word)));
-  packed.row_zero = Buffer<float>(static_cast<std::size_t>(blocks * lanes * k));
+  packed.weights = Buffer<float>(static_cast<std::size_t>(blocks * lanes) *
+                                 static_cast<std::size_t>(depthwise_words(k, table.per_word)));
+  packed.row_zero =
+      Buffer<float>(static_cast<std::size_t>(blocks * lanes) * static_cast<std::size_t>(k));
   std::vector<double> unscale(channels), src_scale(channels), scale(channels), shift(channels);
   const auto real = [&](int c, int tap) {
     return static_cast<double>(node.weights.data[static_cast<std::ptrdiff_t>(c) * k * k + tap]) *
@@ -149,6 +165,8 @@ PackedDepthwise quantize_depthwise(const Node& node, const ChannelScales& src,
   packed.src_scale = padded(src_scale, 0, node.oc, blocks * lanes);
   packed.scale = padded(scale, 0, node.oc, blocks * lanes);
   packed.shift = padded(shift, 0, node.oc, blocks * lanes);
+  check_finite(node,
+               {&packed.bias, &packed.unscale, &packed.src_scale, &packed.scale, &packed.shift});
   return packed;
 }
 

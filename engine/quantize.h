@@ -1,31 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes for floats: scales and zero points of the activations, and the weights that go with them.
+// Bytes for floats: weights and epilogues that go with the scales of the activations.
 #pragma once
-
-#include <vector>
 
 #include "engine/graph.h"
 #include "engine/packing.h"
+#include "engine/scales.h"
 
 namespace convmixer {
-
-// Of one activation tensor, a value a channel: real = scale · (byte − zero_point), bytes 0 … 255.
-struct ChannelScales {
-  std::vector<float> scale;       // finite, > 0
-  std::vector<float> zero_point;  // whole numbers 0 … 255
-};
-
-// Of every tensor between the layers of a network: behind the patch embedding, and in each block
-// behind the depthwise part (residual added) and behind the pointwise part.
-struct Quantization {
-  ChannelScales stem;
-  std::vector<ChannelScales> depthwise, pointwise;
-  bool empty() const { return stem.scale.empty(); }
-};
-
-// Throws Error(kFormat), naming the layer, where a value is out of its range or a number of values
-// or blocks is not what `dim` and `depth` tell.
-void check_quantization(const Quantization& quantization, int dim, int depth);
 
 // The fused, folded nodes for a table of kInt8. Weights are symmetric: signed bytes −127 … 127
 // times the scale of their output channel, which is its largest |weight| / 127 after `src`'s scales

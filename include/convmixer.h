@@ -61,7 +61,7 @@ typedef enum convmixer_status {
   CONVMIXER_UNSUPPORTED = 4,      /* well-formed, but this build, model or CPU cannot do it */
   CONVMIXER_LIMIT_EXCEEDED = 5,   /* larger than a stated limit, e.g. max_pixels */
   CONVMIXER_OUT_OF_MEMORY = 6,
-  CONVMIXER_BUSY = 7,          /* the session is in use by another thread */
+  CONVMIXER_BUSY = 7,          /* the session or calibration is in use by another thread */
   CONVMIXER_INTERNAL_ERROR = 8 /* a defect of this library */
 } convmixer_status;
 
@@ -103,9 +103,11 @@ typedef enum convmixer_precision {
   CONVMIXER_PRECISION_DEFAULT = 0, /* fp32 */
   CONVMIXER_PRECISION_FP32 = 1,
   CONVMIXER_PRECISION_BF16 = 2, /* operands rounded to bfloat16, sums in float; of any checkpoint */
-  CONVMIXER_PRECISION_INT8 = 3, /* of a model with scales, as `convmixer calibrate` makes them */
+  CONVMIXER_PRECISION_INT8 = 3, /* of a model with scales, as `convmixer calibrate` makes them; NaN
+                                   and infinities end as some byte: logits do not show them */
   CONVMIXER_PRECISION_AUTO = 4  /* the fastest that needs no calibration: bf16 where the CPU has
-                                   instructions for it, else fp32 */
+                                   instructions for it, else fp32; fp32 too where oneDNN, Strassen
+                                   products or isa "portable" are asked for */
 } convmixer_precision;
 
 typedef struct convmixer_model_options {
@@ -226,7 +228,7 @@ typedef struct convmixer_convert_options {
  *
  * The model is checked first. The file appears whole or not at all, and replaces one that is there;
  * it must not be the one that is read. info, which may be null, receives what the file holds, with
- * num_macs, weight_bytes, isa and strassen_levels left 0 and null.
+ * num_macs, weight_bytes, isa, strassen_levels and precision left 0 and null.
  */
 CONVMIXER_API convmixer_status convmixer_convert(const char* src_path, const char* dst_path,
                                                  const convmixer_convert_options* options,
@@ -276,8 +278,8 @@ CONVMIXER_API convmixer_status convmixer_run_u8(convmixer_session* session, cons
                                                 size_t n, float* logits, float* features);
 
 /*
- * What the session's threads could reach at most, in floating-point operations a second: independent
- * multiply-adds (two operations each) of the vectors that the model's variant uses, of the best
+ * What the session's threads could reach at most, in operations a second (of integers in int8):
+ * independent multiply-adds (two operations each) of the vectors that the model's variant uses, of the best
  * variant where oneDNN runs, on all of the session's threads at once; the best of a few rounds, about
  * 0.1 s in all. 2 × num_macs × images a second is a share of it. Clocks change with heat and with
  * other programs: measure before, between and after what is compared with it, and take the largest.
@@ -372,7 +374,9 @@ typedef enum convmixer_clipping {
 } convmixer_clipping;
 
 /* `model_path` as for convmixer_model_open; options: isa and what wins over the file, which is written
-   with the model; the rest must be the default. threads as in convmixer_session_options. */
+   with the model; another precision, oneDNN or Strassen products are refused. threads as in
+   convmixer_session_options. The file is read again when the calibration is written: until it is
+   destroyed, nobody may change or truncate it. */
 CONVMIXER_API convmixer_status convmixer_calibration_create(const char* model_path,
                                                             const convmixer_model_options* options,
                                                             int32_t threads,
@@ -384,7 +388,7 @@ CONVMIXER_API convmixer_status convmixer_calibration_add_f32(convmixer_calibrati
                                                              const float* src, size_t n);
 
 /* Images as for convmixer_classify: one that fails is left out and has its status in `results`
-   (count entries). */
+   (count entries, all of them set once the arguments are right, even where the call fails then). */
 CONVMIXER_API convmixer_status convmixer_calibration_add_images(
     convmixer_calibration* calibration, const convmixer_image* images, size_t count,
     const convmixer_image_options* options, convmixer_result* results);

@@ -99,7 +99,8 @@ struct StrassenParams {
 // the n pixels of a group, the taps begin at different places in their first group: weights are
 // [k][groups][n][lanes], for each the n taps of a group, zero where there is none. The groups are
 // those from −⌈pad / n⌉ to ⌈(k/2) / n⌉ around the pixel's. Whole groups are stored: dst has room
-// for n − 1 pixels behind the last.
+// for n − 1 pixels behind the last. An infinity or NaN spreads to all pixels whose groups' taps
+// reach its group (0 · ∞).
 struct DepthwiseParams {
   const float* src;  // pixel (0, 0) of the plane
   int h, w, kernel_size;

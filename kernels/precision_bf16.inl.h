@@ -3,6 +3,7 @@
 // unpack_bf16, store_panel_bf16 and store_plane_bf16.
 #pragma once
 
+#include "kernels/bf16.inl.h"
 #include "kernels/precision_fp32.inl.h"
 
 namespace convmixer::CONVMIXER_ISA {
@@ -25,13 +26,7 @@ struct Bf16 {
   static void store_panel(float* dst, const Vec* v) { store_panel_bf16(dst, v); }
   static void store_plane(float* dst, const Vec* v) { store_plane_bf16(dst, v); }
   static Vec border_value(Vec zero) { return zero; }
-  // To the nearest, ties to even; NaN stays NaN.
-  static uint16_t element(float v) {
-    uint32_t bits;
-    __builtin_memcpy(&bits, &v, sizeof(bits));
-    if (v != v) return static_cast<uint16_t>(bits >> 16 | 0x40);
-    return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-  }
+  static uint16_t element(float v) { return to_bf16(v); }
 };
 
 }  // namespace

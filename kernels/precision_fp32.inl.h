@@ -5,7 +5,7 @@
 //   to_float, add_sums      of sums
 //   unpack(words, i)        value i of each word as float
 //   store_panel(dst, v)     kPerWord pixels of the panel, one behind the other (unaligned)
-//   store_plane(dst, v)     kPerWord pixels of a plane's group
+//   store_plane(dst, v)     kPerWord pixels of a plane's group, where they are more than one
 //   element(v)              one value, rounded
 //   chain(v, a, b)          the multiply-add that fma_peak counts, of v
 //   Patches                 of the patch embedding's operands
@@ -29,7 +29,6 @@ struct Fp32 {
   static Vec ones(int) { return set1(1.0f); }
   static Vec unpack(Vec words, int) { return words; }
   static void store_panel(float* dst, const Vec* v) { store(dst, v[0]); }
-  static void store_plane(float* dst, const Vec* v) { store(dst, v[0]); }
   static float element(float v) { return v; }
   static Vec chain(Vec v, Vec factor, Vec term) { return fma(v, factor, term); }
 };

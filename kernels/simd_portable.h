@@ -3,6 +3,7 @@
 // NEON, scalar). Two roundings a multiply-add.
 #pragma once
 
+#include "kernels/bf16.inl.h"
 #include "kernels/kernels.h"
 
 namespace convmixer::CONVMIXER_ISA {
@@ -127,12 +128,6 @@ inline void store_elements(float* dst, const Vec* v, bool pixels_first) {
     }
   }
   __builtin_memcpy(dst, elements, sizeof(elements));
-}
-inline uint16_t to_bf16(float v) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, &v, sizeof(bits));
-  if (v != v) return static_cast<uint16_t>(bits >> 16 | 0x40);
-  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 // Adding 1.5·2²³ rounds to a whole number, ties to even.
 inline uint8_t to_byte(float v) {

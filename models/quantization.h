@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/quantize.h"
+#include "engine/scales.h"
 #include "models/convmixer.h"
 
 namespace convmixer {

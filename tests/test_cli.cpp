@@ -188,12 +188,12 @@ TEST_F(Cli, ExplainsItself) {
   EXPECT_EQ(out.rfind("convmixer 0.", 0), 0u) << out;
   run({"--help"});
   EXPECT_EQ(code, 0);
-  for (const char* command :
-       {"classify", "eval", "run", "transform", "describe", "bench", "calibrate", "convert", "info"}) {
+  for (const char* command : {"classify", "eval", "run", "transform", "describe", "bench",
+                              "calibrate", "convert", "info"}) {
     EXPECT_NE(out.find(command), std::string::npos) << command;
   }
-  for (const char* command :
-       {"classify", "eval", "run", "transform", "describe", "bench", "calibrate", "convert", "info"}) {
+  for (const char* command : {"classify", "eval", "run", "transform", "describe", "bench",
+                              "calibrate", "convert", "info"}) {
     run({command, "--help"});
     EXPECT_EQ(code, 0) << command;
     EXPECT_NE(out.find("--help"), std::string::npos) << command;

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scales and zero points of int8's activations.
+#pragma once
+
+#include <vector>
+
+namespace convmixer {
+
+// Of one activation tensor, a value a channel: real = scale · (byte − zero_point), bytes 0 … 255.
+struct ChannelScales {
+  std::vector<float> scale;       // finite, > 0
+  std::vector<float> zero_point;  // whole numbers 0 … 255
+};
+
+// Of every tensor between the layers of a network: behind the patch embedding, and in each block
+// behind the depthwise part (residual added) and behind the pointwise part.
+struct Quantization {
+  ChannelScales stem;
+  std::vector<ChannelScales> depthwise, pointwise;
+};
+
+// Throws Error(kFormat), naming the layer, where a value is out of its range or a number of values
+// or blocks is not what `dim` and `depth` tell.
+void check_quantization(const Quantization& quantization, int dim, int depth);
+
+}  // namespace convmixer

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <stdint.h>
+
+namespace convmixer::CONVMIXER_ISA {
+namespace {
+
+// To the nearest, ties to even; NaN stays NaN.
+inline uint16_t to_bf16(float v) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &v, sizeof(bits));
+  if (v != v) return static_cast<uint16_t>(bits >> 16 | 0x40);
+  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+}  // namespace
+}  // namespace convmixer::CONVMIXER_ISA
