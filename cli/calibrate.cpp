@@ -2,14 +2,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/dataset.h"
 #include "cli/find_images.h"
 #include "cli/model_options.h"
 #include "cli/npy.h"
+#include "support/output_file.h"
 
 namespace convmixer::cli {
 namespace {
@@ -18,7 +23,7 @@ struct Options {
   ModelOptions model;
   convmixer_image_options image = CONVMIXER_IMAGE_OPTIONS_INIT;
   std::vector<std::string> images;
-  std::string input, output, clip = "mse";
+  std::string root, input, output, clip = "mse";
   int samples = 256;
 };
 
@@ -36,8 +41,35 @@ std::vector<T> spread(const std::vector<T>& list, int samples) {
   return chosen;
 }
 
+// Folders and images are known as such, so any other file is a list.
+std::vector<FoundImage> images_of(const Options& o) {
+  std::vector<FoundImage> images;
+  bool has_list = false;
+  for (const std::string& argument : o.images) {
+    std::error_code error;
+    if (std::filesystem::is_directory(argument, error) || has_image_extension(argument)) {
+      for (FoundImage& found : find_images({argument})) images.push_back(std::move(found));
+      continue;
+    }
+    has_list = true;
+    const Dataset list = open_unlabelled_list(argument, o.root);
+    for (std::size_t i = 0; i < list.size(); ++i) images.push_back({list.path(i), ""});
+  }
+  if (!o.root.empty() && !has_list) {
+    throw Failure(kWrongUsage, "--root: expected a list file as --images, found none");
+  }
+  return images;
+}
+
+// Not of the usage, whatever the status: what is wrong is what was read.
+void check_read(convmixer_status status, const std::string& source) {
+  if (status != CONVMIXER_OK) {
+    throw Failure(kFailed, fmt::format("{}: {}", source, convmixer_last_error()));
+  }
+}
+
 std::size_t add_images(const Options& o, convmixer_calibration* calibration) {
-  std::vector<FoundImage> images = spread(find_images(o.images), o.samples);
+  const std::vector<FoundImage> images = spread(images_of(o), o.samples);
   std::size_t added = 0;
   for (const FoundImage& found : images) {
     convmixer_image image{};
@@ -45,7 +77,8 @@ std::size_t add_images(const Options& o, convmixer_calibration* calibration) {
     convmixer_result result{};
     result.status = CONVMIXER_IO_ERROR;
     if (found.error.empty()) {
-      check(convmixer_calibration_add_images(calibration, &image, 1, &o.image, &result));
+      check_read(convmixer_calibration_add_images(calibration, &image, 1, &o.image, &result),
+                 found.path);
     }
     if (result.status == CONVMIXER_OK) {
       ++added;
@@ -77,7 +110,7 @@ std::size_t add_array(const Options& o, convmixer_calibration* calibration) {
                               o.input, want[1], want[2], shape_text(input.shape)));
   }
   const std::size_t count = std::min(input.shape[0], static_cast<std::size_t>(o.samples));
-  check(convmixer_calibration_add_f32(calibration, input.values.data(), count));
+  check_read(convmixer_calibration_add_f32(calibration, input.values.data(), count), o.input);
   return count;
 }
 
@@ -85,6 +118,8 @@ void calibrate(const Options& o) {
   if (o.images.empty() == o.input.empty()) {
     throw Failure(kWrongUsage, "expected one of --images and --input");
   }
+  // A place that cannot be written is found out before the work.
+  { const OutputFile place(o.output); }
   const convmixer_model_options options = c_options_of(o.model);
   convmixer_calibration* made = nullptr;
   check(convmixer_calibration_create(find_model(o.model.model).c_str(), &options, o.model.threads,
@@ -106,8 +141,13 @@ void add_calibrate(CLI::App& app) {
   auto o = std::make_shared<Options>();
   command
       .add_option("--images", o->images,
-                  "Images like those to be classified, files or folders of them; no labels needed")
-      ->type_name("FILE|DIR");
+                  "Images like those to be classified: files, folders of them, or lists of lines "
+                  "\"path\" or \"path label\"; no labels needed")
+      ->type_name("FILE|DIR|LIST");
+  command
+      .add_option("--root", o->root,
+                  "Where a list's relative paths begin (default: the list's folder)")
+      ->type_name("DIR");
   command
       .add_option("--input", o->input,
                   "Instead: float32 (n, 3, height, width), normalised as the model expects")

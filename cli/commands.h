@@ -8,6 +8,7 @@ namespace convmixer::cli {
 // Each adds its subcommand, which runs when the command line is parsed and throws Failure.
 void add_classify(CLI::App& app);
 void add_eval(CLI::App& app);
+void add_compare(CLI::App& app);
 void add_run(CLI::App& app);
 void add_calibrate(CLI::App& app);
 void add_transform(CLI::App& app);

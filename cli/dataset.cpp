@@ -93,16 +93,106 @@ std::vector<std::string> class_folders(const std::string& parent) {
   return folders;
 }
 
-Dataset read_class_folders(const std::string& given, const ClassNames& classes) {
+FolderClasses match_parent(const std::string& given, const ClassNames& classes,
+                           std::vector<std::string>& folders) {
+  folders = class_folders(with_slash(given));
+  return match_folders(given, folders, classes);
+}
+
+Dataset read_class_folders(const std::string& given, const std::vector<std::string>& folders,
+                           const FolderClasses& matched) {
   const std::string parent = with_slash(given);
-  const std::vector<std::string> folders = class_folders(parent);
-  const FolderClasses matched = match_folders(given, folders, classes);
   Dataset dataset(parent, matched.source);
   for (std::size_t i = 0; i < folders.size(); ++i) {
     for (const FoundImage& image : find_images({parent + folders[i]})) {
       if (!image.error.empty()) throw Failure(kFailed, image.error);
       dataset.add(std::string_view(image.path).substr(parent.size()), matched.classes[i]);
     }
+  }
+  return dataset;
+}
+
+// Is `images` a folder? A root is refused then.
+bool is_folder(const std::string& images, const std::string& root) {
+  std::error_code error;
+  if (!fs::is_directory(images, error)) return false;
+  if (!root.empty()) {
+    throw Failure(
+        kWrongUsage,
+        fmt::format("--root: expected a list file as --images, found the folder \"{}\"", images));
+  }
+  return true;
+}
+
+std::string folder_of_list(const std::string& file, const std::string& root) {
+  return with_slash(root.empty() ? fs::path(file).parent_path().string() : root);
+}
+
+// Calls body(number, begin, line) for each line of a list that is not blank, without blanks behind
+// it, `begin` being where in the text it is.
+template <typename Body>
+void for_each_line(std::string_view text, Body body) {
+  std::size_t number = 0, begin = text.rfind("\xef\xbb\xbf", 0) == 0 ? 3 : 0;
+  for (std::size_t end = 0; begin < text.size(); begin = end + 1) {
+    end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line = text.substr(begin, end - begin);
+    ++number;
+    const std::size_t last = line.find_last_not_of(" \t\r");
+    if (last != std::string_view::npos) body(number, begin, line.substr(0, last + 1));
+  }
+}
+
+// How long the path of "path label" is, or npos.
+std::size_t path_size(std::string_view line) {
+  const std::size_t gap = line.find_last_of(kBlank);
+  const std::size_t last = gap == std::string_view::npos ? gap : line.find_last_not_of(kBlank, gap);
+  return last == std::string_view::npos ? last : last + 1;
+}
+
+void take_list(const std::string& file, std::string text, Dataset& dst) {
+  if (text.find('\0') != std::string::npos) {
+    throw Failure(kFailed, fmt::format("{}: expected a text of lines \"path label\", or a folder, "
+                                       "found a file with zero bytes",
+                                       file));
+  }
+  dst.take(std::move(text));
+}
+
+void refuse_empty_list(const std::string& file, const Dataset& dataset) {
+  if (dataset.size() == 0) {
+    throw Failure(kFailed, fmt::format("{}: expected lines \"path label\", found none", file));
+  }
+}
+
+bool is_file(const std::string& folder, std::string_view name) {
+  std::error_code error;
+  const fs::path path = fs::path(folder) / fs::path(name);
+  return fs::exists(path, error) && !fs::is_directory(path, error);
+}
+
+// Does the first line as a whole name a file, relative ones in `folder`?
+bool has_bare_paths(const std::string& text, const std::string& folder) {
+  bool first = true, bare = false;
+  for_each_line(text, [&](std::size_t, std::size_t, std::string_view line) {
+    if (first) bare = is_file(folder, line);
+    first = false;
+  });
+  return bare;
+}
+
+void add_bare_paths(const std::string& file, std::string text, Dataset& dst) {
+  take_list(file, std::move(text), dst);
+  for_each_line(dst.text(), [&](std::size_t, std::size_t begin, std::string_view line) {
+    dst.add_part(begin, line.size(), -1);
+  });
+}
+
+Dataset read_any_folder(const std::string& given) {
+  const std::string parent = with_slash(given);
+  Dataset dataset(parent, LabelSource::kNone);
+  for (const FoundImage& image : find_images({parent})) {
+    if (!image.error.empty()) throw Failure(kFailed, image.error);
+    dataset.add(std::string_view(image.path).substr(parent.size()), -1);
   }
   return dataset;
 }
@@ -137,36 +227,20 @@ void Dataset::add_part(std::size_t begin, std::size_t size, int label) {
 
 void parse_list(const std::string& file, std::string text, const ClassNames& classes,
                 Dataset& dst) {
-  if (text.find('\0') != std::string::npos) {
-    throw Failure(kFailed, fmt::format("{}: expected a text of lines \"path label\", or a folder, "
-                                       "found a file with zero bytes",
-                                       file));
-  }
-  dst.take(std::move(text));
-  const std::string_view all = dst.text();
-  std::size_t number = 0, begin = all.rfind("\xef\xbb\xbf", 0) == 0 ? 3 : 0;
-  for (std::size_t end = 0; begin < all.size(); begin = end + 1) {
-    end = std::min(all.find('\n', begin), all.size());
-    std::string_view line = all.substr(begin, end - begin);
-    ++number;
-    const std::size_t last = line.find_last_not_of(" \t\r");
-    if (last == std::string_view::npos) continue;
-    line = line.substr(0, last + 1);
-    const std::size_t gap = line.find_last_of(kBlank);
-    const std::size_t path_last =
-        gap == std::string_view::npos ? gap : line.find_last_not_of(kBlank, gap);
-    if (path_last == std::string_view::npos) {
+  take_list(file, std::move(text), dst);
+  for_each_line(dst.text(), [&](std::size_t number, std::size_t begin, std::string_view line) {
+    const std::size_t size = path_size(line);
+    if (size == std::string_view::npos) {
       throw Failure(kFailed, fmt::format("{}:{}: expected \"path label\", found \"{:.80}\"", file,
                                          number, std::string(line)));
     }
     std::string why;
-    const int label = classes.find(std::string(line.substr(gap + 1)), why);
-    if (label < 0) throw Failure(kFailed, fmt::format("{}:{}: {}", file, number, why));
-    dst.add_part(begin, path_last + 1, label);
-  }
-  if (dst.size() == 0) {
-    throw Failure(kFailed, fmt::format("{}: expected lines \"path label\", found none", file));
-  }
+    const std::string label(line.substr(line.find_last_of(kBlank) + 1));
+    const int index = classes.find(label, why);
+    if (index < 0) throw Failure(kFailed, fmt::format("{}:{}: {}", file, number, why));
+    dst.add_part(begin, size, index);
+  });
+  refuse_empty_list(file, dst);
 }
 
 FolderClasses match_folders(const std::string& parent, const std::vector<std::string>& folders,
@@ -197,18 +271,55 @@ FolderClasses match_folders(const std::string& parent, const std::vector<std::st
 
 Dataset open_dataset(const std::string& images, const std::string& root,
                      const ClassNames& classes) {
-  std::error_code error;
-  if (fs::is_directory(images, error)) {
-    if (!root.empty()) {
-      throw Failure(
-          kWrongUsage,
-          fmt::format("--root: expected a list file as --images, found the folder \"{}\"", images));
-    }
-    return read_class_folders(images, classes);
+  if (is_folder(images, root)) {
+    std::vector<std::string> folders;
+    const FolderClasses matched = match_parent(images, classes, folders);
+    return read_class_folders(images, folders, matched);
   }
-  Dataset dataset(with_slash(root.empty() ? fs::path(images).parent_path().string() : root),
-                  LabelSource::kList);
+  Dataset dataset(folder_of_list(images, root), LabelSource::kList);
   parse_list(images, read_list_text(images), classes, dataset);
+  return dataset;
+}
+
+Dataset open_any_dataset(const std::string& images, const std::string& root,
+                         const ClassNames& classes, std::string& why) {
+  if (is_folder(images, root)) {
+    std::vector<std::string> folders;
+    FolderClasses matched;
+    try {
+      matched = match_parent(images, classes, folders);
+    } catch (const Failure& e) {
+      why = e.what();
+      return read_any_folder(images);
+    }
+    return read_class_folders(images, folders, matched);
+  }
+  std::string text = read_list_text(images);
+  const std::string folder = folder_of_list(images, root);
+  const bool bare = has_bare_paths(text, folder);
+  Dataset dataset(folder, bare ? LabelSource::kNone : LabelSource::kList);
+  if (bare) {
+    why = images + ": its lines are paths";
+    add_bare_paths(images, std::move(text), dataset);
+  } else {
+    parse_list(images, std::move(text), classes, dataset);
+  }
+  return dataset;
+}
+
+Dataset open_unlabelled_list(const std::string& file, const std::string& root) {
+  std::string text = read_list_text(file);
+  const std::string folder = folder_of_list(file, root);
+  Dataset dataset(folder, LabelSource::kNone);
+  if (has_bare_paths(text, folder)) {
+    add_bare_paths(file, std::move(text), dataset);
+    return dataset;
+  }
+  take_list(file, std::move(text), dataset);
+  for_each_line(dataset.text(), [&](std::size_t, std::size_t begin, std::string_view line) {
+    dataset.add_part(begin, std::min(path_size(line), line.size()), -1);
+  });
+  refuse_empty_list(file, dataset);
   return dataset;
 }
 

@@ -14,7 +14,7 @@
 namespace convmixer::cli {
 
 // What told the classes.
-enum class LabelSource { kList, kWordNetIds, kLabels, kSortedOrder };
+enum class LabelSource { kList, kWordNetIds, kLabels, kSortedOrder, kNone };
 
 // 16 bytes and its name an image, so that a list may be long.
 class Dataset {
@@ -23,7 +23,7 @@ class Dataset {
 
   std::size_t size() const { return entries_.size(); }
   LabelSource source() const { return source_; }
-  int label(std::size_t i) const { return entries_[i].label; }
+  int label(std::size_t i) const { return entries_[i].label; }  // −1 where there are none
   // As the list writes it; below the folder.
   std::string_view name(std::size_t i) const {
     return std::string_view(text_).substr(entries_[i].begin, entries_[i].size);
@@ -65,5 +65,15 @@ FolderClasses match_folders(const std::string& parent, const std::vector<std::st
 // `images` is a folder of class folders, or a list, whose relative paths begin from `root`, or from
 // the list's own folder where that is empty. Throws Failure; a data set without images is one.
 Dataset open_dataset(const std::string& images, const std::string& root, const ClassNames& classes);
+
+// The same, but images whose classes are not known serve too: of a list whose first line as a whole
+// names a file, every line is a path; a folder without folders that can be matched with classes
+// gives all images in it and below. `why` then says which it is.
+Dataset open_any_dataset(const std::string& images, const std::string& root,
+                         const ClassNames& classes, std::string& why);
+
+// The images of a list whose lines are paths, or paths and labels, which are not looked at: told
+// apart as above.
+Dataset open_unlabelled_list(const std::string& file, const std::string& root);
 
 }  // namespace convmixer::cli

@@ -15,6 +15,7 @@
 #include "cli/content_hash.h"
 #include "cli/dataset.h"
 #include "cli/eval_report.h"
+#include "cli/image_slices.h"
 #include "cli/model_options.h"
 #include "cli/predictions.h"
 #include "cli/progress_bar.h"
@@ -90,15 +91,16 @@ nlohmann::ordered_json settings_of(const Options& o, const EvalReport& report) {
   return settings;
 }
 
-// Is it the image that is bad? Whatever else fails must not look like fewer images.
-bool is_about_image(convmixer_status status) {
-  return status != CONVMIXER_OUT_OF_MEMORY && status != CONVMIXER_BUSY &&
-         status != CONVMIXER_INTERNAL_ERROR;
+// The accuracy so far, for the bar.
+std::string accuracy_text(const Tally& tally) {
+  std::string text;
+  for (std::size_t i = 0; i < tally.tops().size() && tally.images() > 0; ++i) {
+    text += fmt::format("  top-{} {:.2f} %", tally.tops()[i], 100 * tally.accuracy(i));
+  }
+  return text;
 }
 
-// Runs the images of a list in slices, one call of the library each: within a call decoding goes on
-// beside the network, so a slice is long, and yet no more than about a second's work, since the bar
-// and the file of predictions go on from slice to slice. No result depends on the slices.
+// Runs the images of a list in slices, one call of the library each.
 class Evaluation {
  public:
   Evaluation(const Options& o, convmixer_session* session, EvalReport& report,
@@ -115,10 +117,6 @@ class Evaluation {
   void run(std::size_t first, std::size_t last);
 
  private:
-  static constexpr double kSliceSeconds = 0.5;
-  static constexpr std::size_t kMostSlice = 4096, kMostLogitBytes = std::size_t{16} << 20;
-
-  std::size_t most_images() const;
   void run_slice(std::size_t first, std::size_t count);
   void take(std::size_t index, const Prediction& p);
 
@@ -140,7 +138,7 @@ void Evaluation::take(std::size_t index, const Prediction& p) {
     return;
   }
   report_.tally.add_failed();
-  if (report_.failures.size() < EvalReport::kFailures) {
+  if (report_.failures.size() < kMostFailures) {
     report_.failures.push_back({std::string(p.name), p.status, p.error});
   }
   if (bar_) bar_->clear();
@@ -166,27 +164,14 @@ std::size_t Evaluation::resume() {
   return done;
 }
 
-// What a slice takes: the logits, and 1 KB an image for its sentence.
-std::size_t Evaluation::most_images() const {
-  const std::size_t row = static_cast<std::size_t>(report_.names.count()) * sizeof(float);
-  const std::size_t chunk = static_cast<std::size_t>(report_.session.chunk_size);
-  return std::max(chunk, std::min(kMostSlice, kMostLogitBytes / row) / chunk * chunk);
-}
-
 void Evaluation::run(std::size_t first, std::size_t last) {
   const Clock::time_point begin = Clock::now();
   bar_.emplace(last, first);
-  const std::size_t most = most_images();
-  std::size_t slice = static_cast<std::size_t>(report_.session.chunk_size);
-  for (std::size_t done = first; done < last;) {
-    bar_->show(done, report_.tally);
-    const Clock::time_point slice_begin = Clock::now();
-    const std::size_t count = std::min(slice, last - done);
-    run_slice(done, count);
-    done += count;
-    const std::chrono::duration<double> took = Clock::now() - slice_begin;
-    if (took.count() < kSliceSeconds) slice = std::min(most, 2 * slice);
-  }
+  for_each_slice(first, last, report_.session, report_.names.count(),
+                 [&](std::size_t done, std::size_t count) {
+                   bar_->show(done, accuracy_text(report_.tally));
+                   run_slice(done, count);
+                 });
   bar_->clear();
   bar_.reset();
   report_.ran = last - first;

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 namespace convmixer::cli {
@@ -16,28 +15,6 @@ constexpr std::size_t kPairs = 20;
 // Classes that the text shows; of more the least accurate half of it. The JSON and the page have
 // all.
 constexpr std::size_t kTextClasses = 40, kTextWorst = 20;
-
-double share(std::uint64_t part, std::uint64_t of) {
-  return static_cast<double>(part) / static_cast<double>(of);
-}
-
-// JSON has no NaN and no infinity.
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
-
-Json label_json(const ClassNames& names, int index) {
-  return names.label(index).empty() ? Json() : Json(names.label(index));
-}
-
-// Letters, not bytes: names may be any UTF-8.
-std::string padded(const std::string& text, std::size_t width) {
-  std::size_t letters = 0;
-  for (const char c : text) letters += (c & 0xc0) != 0x80 ? 1 : 0;
-  return letters < width ? text + std::string(width - letters, ' ') : text;
-}
-
-std::string line(const std::string& name, const std::string& value) {
-  return padded(name, 12) + value + "\n";
-}
 
 std::string class_table(const EvalReport& r) {
   const std::vector<Confusion> taken = most_taken_for(r.tally);
@@ -77,20 +54,6 @@ std::string confused_pairs(const EvalReport& r) {
   return text;
 }
 
-const char* explain(LabelSource source) {
-  switch (source) {
-    case LabelSource::kList:
-      return "classes by the list";
-    case LabelSource::kWordNetIds:
-      return "folders matched by WordNet id";
-    case LabelSource::kLabels:
-      return "folders matched by label";
-    case LabelSource::kSortedOrder:
-      break;
-  }
-  return "folders taken for classes in sorted order";
-}
-
 Json classes_json(const EvalReport& r) {
   Json classes = Json::array();
   for (int i = 0; i < r.names.count(); ++i) {
@@ -120,18 +83,6 @@ Json confused_json(const EvalReport& r) {
   return pairs;
 }
 
-Json failures_json(const EvalReport& r) {
-  Json failures = Json::array();
-  for (const FailedImage& f : r.failures) {
-    Json entry;
-    entry["file"] = f.name;
-    entry["status"] = f.status;
-    entry["error"] = f.error;
-    failures.push_back(entry);
-  }
-  return failures;
-}
-
 }  // namespace
 
 const char* name_of(LabelSource source) {
@@ -143,9 +94,27 @@ const char* name_of(LabelSource source) {
     case LabelSource::kLabels:
       return "labels";
     case LabelSource::kSortedOrder:
+      return "sorted_order";
+    case LabelSource::kNone:
       break;
   }
-  return "sorted_order";
+  return "none";
+}
+
+const char* explain(LabelSource source) {
+  switch (source) {
+    case LabelSource::kList:
+      return "classes by the list";
+    case LabelSource::kWordNetIds:
+      return "folders matched by WordNet id";
+    case LabelSource::kLabels:
+      return "folders matched by label";
+    case LabelSource::kSortedOrder:
+      return "folders taken for classes in sorted order";
+    case LabelSource::kNone:
+      break;
+  }
+  return "without classes";
 }
 
 std::vector<Confusion> most_taken_for(const Tally& tally) {
@@ -172,20 +141,20 @@ std::vector<int> worst_first(const Tally& tally) {
 }
 
 std::string eval_text(const EvalReport& r) {
-  std::string text = line("model", r.model);
-  text += line("images", fmt::format("{} of {}, {}", r.tally.images(), r.images,
-                                     explain(r.dataset.source())));
-  if (r.tally.failed() > 0) text += line("failed", fmt::format("{} more", r.tally.failed()));
+  std::string text = report_line("model", r.model);
+  text += report_line("images", fmt::format("{} of {}, {}", r.tally.images(), r.images,
+                                            explain(r.dataset.source())));
+  if (r.tally.failed() > 0) text += report_line("failed", fmt::format("{} more", r.tally.failed()));
   for (std::size_t i = 0; i < r.tally.tops().size(); ++i) {
-    text += line(fmt::format("top-{}", r.tally.tops()[i]),
-                 fmt::format("{:.2f} %, {}", 100 * r.tally.accuracy(i), r.tally.in_top(i)));
+    text += report_line(fmt::format("top-{}", r.tally.tops()[i]),
+                        fmt::format("{:.2f} %, {}", 100 * r.tally.accuracy(i), r.tally.in_top(i)));
   }
-  text += line("loss", fmt::format("{:.6f}", r.tally.mean_loss()));
+  text += report_line("loss", fmt::format("{:.6f}", r.tally.mean_loss()));
   if (r.ran > 0) {
-    text += line("images/s",
-                 fmt::format("{:.1f}, {} threads", r.images_per_second(), r.session.threads));
+    text += report_line(
+        "images/s", fmt::format("{:.1f}, {} threads", r.images_per_second(), r.session.threads));
   }
-  if (r.earlier > 0) text += line("continued", fmt::format("after {} images", r.earlier));
+  if (r.earlier > 0) text += report_line("continued", fmt::format("after {} images", r.earlier));
   return text + class_table(r) + confused_pairs(r);
 }
 
@@ -201,7 +170,7 @@ std::string eval_json(const EvalReport& r) {
     report[name] = r.tally.accuracy(i);
     report[name + "_correct"] = r.tally.in_top(i);
   }
-  report["loss"] = number(r.tally.mean_loss());
+  report["loss"] = number_json(r.tally.mean_loss());
   report["images_per_second"] = r.ran == 0 ? Json() : Json(r.images_per_second());
   report["seconds"] = r.seconds;
   report["continued_after"] = r.earlier;
@@ -214,9 +183,8 @@ std::string eval_json(const EvalReport& r) {
   report["version"] = convmixer_version();
   report["classes"] = classes_json(r);
   report["confused"] = confused_json(r);
-  report["failures"] = failures_json(r);
-  // A file name may be any bytes; what is not UTF-8 in it is replaced.
-  return report.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  report["failures"] = failures_json(r.failures);
+  return json_line(report);
 }
 
 }  // namespace convmixer::cli

@@ -10,17 +10,12 @@
 
 #include "cli/class_names.h"
 #include "cli/dataset.h"
+#include "cli/report_parts.h"
 #include "cli/tally.h"
 
 namespace convmixer::cli {
 
-struct FailedImage {
-  std::string name, status, error;
-};
-
 struct EvalReport {
-  static constexpr std::size_t kFailures = 100;  // named in the report; all were on stderr
-
   std::string model, images, precision;
   convmixer_model_info info = CONVMIXER_MODEL_INFO_INIT;
   convmixer_session_info session = CONVMIXER_SESSION_INFO_INIT;
@@ -37,8 +32,9 @@ struct EvalReport {
   double images_per_second() const { return seconds > 0 ? static_cast<double>(ran) / seconds : 0; }
 };
 
-// "list", "wordnet_ids", "labels" or "sorted_order".
+// "list", "wordnet_ids", "labels", "sorted_order" or "none".
 const char* name_of(LabelSource source);
+const char* explain(LabelSource source);  // for a person
 
 // Where most of a class's mistakes go, and how many: index −1 where it has none.
 std::vector<Confusion> most_taken_for(const Tally& tally);

@@ -15,13 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool has_image_extension(const fs::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return extension == ".jpg" || extension == ".jpeg" || extension == ".png" || extension == ".webp";
-}
-
 using Identity = std::pair<dev_t, ino_t>;
 
 void add_folder(const fs::path& folder, std::set<Identity>& visited,
@@ -42,13 +35,20 @@ void add_folder(const fs::path& folder, std::set<Identity>& visited,
   for (const fs::path& entry : entries) {
     if (fs::is_directory(entry, error)) {
       add_folder(entry, visited, found);
-    } else if (has_image_extension(entry)) {
+    } else if (has_image_extension(entry.native())) {
       found.push_back({entry.native(), ""});
     }
   }
 }
 
 }  // namespace
+
+bool has_image_extension(const std::string& path) {
+  std::string extension = fs::path(path).extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return extension == ".jpg" || extension == ".jpeg" || extension == ".png" || extension == ".webp";
+}
 
 std::vector<FoundImage> find_images(const std::vector<std::string>& arguments) {
   std::vector<FoundImage> found;

@@ -63,6 +63,7 @@ int run(int argc, char** argv) {
       "'convmixer COMMAND --help' tells a command's options.");
   add_classify(app);
   add_eval(app);
+  add_compare(app);
   add_run(app);
   add_calibrate(app);
   add_transform(app);

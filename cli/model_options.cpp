@@ -89,13 +89,7 @@ void add_config_options(CLI::App& command, ModelOptions& o) {
       ->type_name("NUMBER");
 }
 
-void add_model_options(CLI::App& command, ModelOptions& o) {
-  command
-      .add_option("--model", o.model,
-                  "A checkpoint: safetensors, PyTorch or Paddle, or a folder of config.json and "
-                  "weights (default: the environment variable CONVMIXER_MODEL, else the bundled "
-                  "CIFAR-10 model)")
-      ->type_name("FILE|DIR");
+void add_variant_options(CLI::App& command, ModelOptions& o) {
   command
       .add_option("--isa", o.isa,
                   "Exactly this instruction set: portable, avx2 or avx512 (default: the best of "
@@ -117,6 +111,16 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
       ->capture_default_str();
   command.add_flag("--low-memory", o.low_memory,
                    "Leave out what takes more memory for speed (Strassen's weights)");
+}
+
+void add_model_options(CLI::App& command, ModelOptions& o) {
+  command
+      .add_option("--model", o.model,
+                  "A checkpoint: safetensors, PyTorch or Paddle, or a folder of config.json and "
+                  "weights (default: the environment variable CONVMIXER_MODEL, else the bundled "
+                  "CIFAR-10 model)")
+      ->type_name("FILE|DIR");
+  add_variant_options(command, o);
   command
       .add_option("--precision", o.precision,
                   "Arithmetic of the blocks: fp32, bf16, int8 (of a model with scales, see "

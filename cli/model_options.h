@@ -28,7 +28,9 @@ struct ModelOptions {
 
 // --activation, --image-size, --mean, --std, --crop-pct, --bn-eps
 void add_config_options(CLI::App& command, ModelOptions& options);
-// --model, --isa, --onednn, --strassen, --low-memory, --precision, and those above
+// --isa, --onednn, --strassen, --low-memory
+void add_variant_options(CLI::App& command, ModelOptions& options);
+// --model, --precision, and those above
 void add_model_options(CLI::App& command, ModelOptions& options);
 void add_threads_option(CLI::App& command, ModelOptions& options);
 void add_session_options(CLI::App& command, ModelOptions& options);  // --threads, --batch

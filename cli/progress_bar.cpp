@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <string>
 
 namespace convmixer::cli {
 namespace {
@@ -32,7 +31,7 @@ void ProgressBar::clear() const {
   if (shown_) std::fputs("\r\033[K", stderr);
 }
 
-void ProgressBar::show(std::uint64_t done, const Tally& tally) const {
+void ProgressBar::show(std::uint64_t done, const std::string& so_far) const {
   if (!shown_ || total_ == 0) return;
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
@@ -42,9 +41,7 @@ void ProgressBar::show(std::uint64_t done, const Tally& tally) const {
     text += fmt::format("  {:.{}f} images/s  {} left", rate, rate < 10 ? 1 : 0,
                         duration(static_cast<double>(total_ - done) / rate));
   }
-  for (std::size_t i = 0; i < tally.tops().size() && tally.images() > 0; ++i) {
-    text += fmt::format("  top-{} {:.2f} %", tally.tops()[i], 100 * tally.accuracy(i));
-  }
+  text += so_far;
   // What the text leaves of the line is the bar; a narrow terminal gets less text.
   const std::size_t width = terminal_width() - 1, kMost = 30;
   std::string bar;

@@ -3,12 +3,12 @@
 
 #include <chrono>
 #include <cstdint>
-
-#include "cli/tally.h"
+#include <string>
 
 namespace convmixer::cli {
 
-// One line on stderr, where that is a terminal: bar, images, rate, accuracy so far, time left.
+// One line on stderr, where that is a terminal: bar, images, rate, time left, what came of them so
+// far.
 class ProgressBar {
  public:
   // `total` images, of which `before` were done by an earlier run.
@@ -17,7 +17,7 @@ class ProgressBar {
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
 
-  void show(std::uint64_t done, const Tally& tally) const;
+  void show(std::uint64_t done, const std::string& so_far) const;
   void clear() const;  // for other text on stderr
 
  private:

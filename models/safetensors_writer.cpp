@@ -132,8 +132,7 @@ void write_safetensors(const std::string& path, const Checkpoint& checkpoint,
                        const ModelConfig& config) {
   std::error_code error;
   if (std::filesystem::equivalent(path, checkpoint.name, error)) {
-    throw Error(Code::kInvalidArgument,
-                path + ": expected another file than the one that is converted");
+    throw Error(Code::kInvalidArgument, path + ": expected another file than the one that is read");
   }
   std::map<std::string, std::string> metadata = checkpoint.metadata;
   metadata[kMetadataKey] = metadata_text(checkpoint, config);

@@ -38,6 +38,22 @@ inline void write_text(const fs::path& path, const std::string& text) {
       .write(text.data(), static_cast<std::streamsize>(text.size()));
 }
 
+// Of a .npy of float32 or float64.
+inline std::vector<double> read_values(const fs::path& path) {
+  const std::string bytes = read_text(path);
+  const std::size_t start =
+      10 + static_cast<unsigned char>(bytes[8]) + 256u * static_cast<unsigned char>(bytes[9]);
+  const bool doubles = bytes.find("<f8") < start;
+  std::vector<double> values;
+  for (std::size_t at = start; at < bytes.size(); at += doubles ? 8 : 4) {
+    float f = 0;
+    double d = 0;
+    std::memcpy(doubles ? static_cast<void*>(&d) : &f, bytes.data() + at, doubles ? 8 : 4);
+    values.push_back(doubles ? d : static_cast<double>(f));
+  }
+  return values;
+}
+
 class Cli : public testing::Test {
  protected:
   void SetUp() override {

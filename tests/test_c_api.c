@@ -8,61 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "convmixer.h"
-
-#define MODEL CONVMIXER_SHARE_DIR "/cifar10_256_8.safetensors"
-#define SHIP CONVMIXER_SHARE_DIR "/images/ship_0000.jpg"
-#define TINY CONVMIXER_TEST_DATA "/tiny/relu_48/timm.safetensors"
-#define CAT CONVMIXER_SHARE_DIR "/images/cat_0000.jpg"
-
-enum { kClasses = 10, kDim = 256, kImageBytes = 32 * 32 * 3 };
-
-static int failures = 0;
-
-static void check(int good, const char* text, int line) {
-  if (good) return;
-  ++failures;
-  fprintf(stderr, "test_c_api.c:%d: %s; last error: %s\n", line, text, convmixer_last_error());
-}
-#define CHECK(condition) check((condition), #condition, __LINE__)
-
-/* A failure with a sentence about it. */
-static void check_refused(convmixer_status got, convmixer_status want, const char* part,
-                          const char* text, int line) {
-  check(got == want, text, line);
-  check(strstr(convmixer_last_error(), part) != NULL, part, line);
-}
-#define REFUSED(call, status, part) check_refused((call), (status), (part), #call, __LINE__)
-#define BAD(call, part) REFUSED(call, CONVMIXER_INVALID_ARGUMENT, part)
-
-static convmixer_model* open_model(const convmixer_model_options* options) {
-  convmixer_model* model = NULL;
-  CHECK(convmixer_model_open(MODEL, options, &model) == CONVMIXER_OK);
-  if (model == NULL) exit(1);
-  return model;
-}
-
-static convmixer_session* open_session(convmixer_model* model) {
-  convmixer_session* session = NULL;
-  convmixer_session_options options = CONVMIXER_SESSION_OPTIONS_INIT;
-  options.threads = 2;
-  CHECK(convmixer_session_create(model, &options, &session) == CONVMIXER_OK);
-  if (session == NULL) exit(1);
-  return session;
-}
-
-static unsigned char* read_file(const char* path, size_t* size) {
-  FILE* file = fopen(path, "rb");
-  unsigned char* bytes;
-  if (file == NULL) exit(1);
-  fseek(file, 0, SEEK_END);
-  *size = (size_t)ftell(file);
-  rewind(file);
-  bytes = malloc(*size);
-  if (bytes == NULL || fread(bytes, 1, *size, file) != *size) exit(1);
-  fclose(file);
-  return bytes;
-}
+#include "c_api_tests.h"
 
 static void test_texts(void) {
   int status;
@@ -79,7 +25,7 @@ static void test_texts(void) {
 }
 
 static void test_open(void) {
-  convmixer_model* const untouched = (convmixer_model*)&failures;
+  convmixer_model* const untouched = (convmixer_model*)(size_t)1;
   convmixer_model* model = untouched;
   BAD(convmixer_model_open(NULL, NULL, &model), "path");
   BAD(convmixer_model_open(MODEL, NULL, NULL), "model");
@@ -93,14 +39,6 @@ static void test_open(void) {
   REFUSED(convmixer_model_open_memory("abcd", 4, NULL, &model), CONVMIXER_FORMAT_ERROR, "<memory>");
   CHECK(model == untouched);
   convmixer_model_destroy(NULL);
-}
-
-static convmixer_status try_options(const convmixer_model_options* options) {
-  convmixer_model* model = NULL;
-  const convmixer_status status = convmixer_model_open(MODEL, options, &model);
-  CHECK((status == CONVMIXER_OK) == (model != NULL));
-  convmixer_model_destroy(model);
-  return status;
 }
 
 static void test_model_options(void) {
@@ -513,6 +451,7 @@ int main(void) {
   test_texts();
   test_open();
   test_model_options();
+  test_precision();
   test_struct_size();
   test_info();
   test_memory();
@@ -524,6 +463,7 @@ int main(void) {
   test_classify();
   test_convert();
   test_run_images();
-  if (failures == 0) puts("all checks passed");
-  return failures != 0;
+  test_calibration();
+  if (failed_checks() == 0) puts("all checks passed");
+  return failed_checks() != 0;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every command but bench and convert: results, bad input, wrong usage.
+// The command: options, classify, run, transform, describe, info; results, bad input, wrong usage.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -189,11 +189,11 @@ TEST_F(Cli, ExplainsItself) {
   run({"--help"});
   EXPECT_EQ(code, 0);
   for (const char* command : {"classify", "eval", "run", "transform", "describe", "bench",
-                              "calibrate", "convert", "info"}) {
+                              "calibrate", "compare", "convert", "info"}) {
     EXPECT_NE(out.find(command), std::string::npos) << command;
   }
   for (const char* command : {"classify", "eval", "run", "transform", "describe", "bench",
-                              "calibrate", "convert", "info"}) {
+                              "calibrate", "compare", "convert", "info"}) {
     run({command, "--help"});
     EXPECT_EQ(code, 0) << command;
     EXPECT_NE(out.find("--help"), std::string::npos) << command;
@@ -221,21 +221,6 @@ TEST_F(Cli, NoticesAFullDisk) {
 }
 
 // ---- run ----
-
-std::vector<double> read_values(const fs::path& path) {
-  const std::string bytes = read_text(path);
-  const std::size_t start =
-      10 + static_cast<unsigned char>(bytes[8]) + 256u * static_cast<unsigned char>(bytes[9]);
-  const bool doubles = bytes.find("<f8") < start;
-  std::vector<double> values;
-  for (std::size_t at = start; at < bytes.size(); at += doubles ? 8 : 4) {
-    float f = 0;
-    double d = 0;
-    std::memcpy(doubles ? static_cast<void*>(&d) : &f, bytes.data() + at, doubles ? 8 : 4);
-    values.push_back(doubles ? d : static_cast<double>(f));
-  }
-  return values;
-}
 
 TEST_F(Cli, RunGivesPyTorchsLogits) {
   struct Case {

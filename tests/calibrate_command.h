@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// convmixer calibrate, started as a person would, and its files taken apart.
+#pragma once
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "checkpoint_file.h"
+#include "cli_process.h"
+
+namespace convmixer::test {
+
+inline const std::string kCifar = kData + "/cifar";
+
+// Of a safetensors file, whole and sound.
+inline CheckpointFile parse_file(const std::string& bytes) {
+  std::uint64_t length = 0;
+  std::memcpy(&length, bytes.data(), sizeof length);
+  const std::size_t data = sizeof length + length;
+  CheckpointFile file;
+  const nlohmann::json header = nlohmann::json::parse(bytes.substr(sizeof length, length));
+  for (const auto& [name, entry] : header.items()) {
+    if (name == "__metadata__") {
+      file.metadata = entry;
+      continue;
+    }
+    const std::size_t begin = entry["data_offsets"][0], end = entry["data_offsets"][1];
+    file.tensors[name] = {entry["dtype"], entry["shape"], bytes.substr(data + begin, end - begin)};
+  }
+  return file;
+}
+
+class Calibrate : public Cli {
+ protected:
+  // Of the 200 images of data/cifar, with scales from half of them; 197 and 0.077 were seen.
+  static constexpr int kLeastEqual = 194;
+  static constexpr double kMostChange = 0.12;  // of logits, as a share of the largest
+
+  std::string path(const std::string& name) const { return (folder / name).string(); }
+
+  // Calibrates the bundled model, or the one of --model, into the file that it returns.
+  std::string calibrated(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "calibrate");
+    arguments.insert(arguments.end(), {"--output", path("m8")});
+    run(arguments);
+    EXPECT_EQ(code, 0) << err;
+    return path("m8");
+  }
+
+  // What to add for int8 to run on this CPU: nothing where it has a variant that is meant for use.
+  std::vector<std::string> isa() {
+    if (isa_.empty()) {
+      run({"info"});
+      isa_ = out.find("variant avx2_int8: available") != std::string::npos ? "any" : "portable";
+    }
+    return isa_ == "any" ? std::vector<std::string>{} : std::vector<std::string>{"--isa", isa_};
+  }
+
+  // The command line in int8.
+  std::vector<std::string> int8(std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--precision", "int8"});
+    const std::vector<std::string> more = isa();
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  }
+
+ private:
+  std::string isa_;
+};
+
+}  // namespace convmixer::test
