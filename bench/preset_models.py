@@ -150,3 +150,9 @@ def preset_file(name, folder=os.path.join(ROOT, "build", "bench", "models")):
 def random_images(count, config, seed=2):
     """(n, 3, h, w) of normal values, as normalised photographs have them."""
     return np.random.default_rng(seed).standard_normal((count, *config["input_size"]), dtype=np.float32)
+
+
+def calibration_images(config):
+    """What every library calibrates int8 on: other images than those that are compared. 16 give each channel of the
+    published models at least 4,096 values."""
+    return random_images(16, config, seed=3)
