@@ -80,7 +80,7 @@ def fastest(ways, images):
     ways = list(ways)
     best = [0.0] * len(ways)
     for _ in range(2 if len(ways) > 1 else 0):
-        hopeless = 0.8 * max(best)
+        hopeless = 0.9 * max(best)
         for i, (_, run) in enumerate(ways):
             if best[i] >= hopeless:
                 best[i] = max(best[i], turn(run, images, 0.3))
