@@ -3,8 +3,8 @@
 """Images a second of this library and of other runtimes, in fp32, bf16 and int8, in one process, on the same weights.
 
 Rounds are interleaved: each runs every contender once, in rotated order. Medians are compared, within a precision and
-with our fp32. All must agree with our fp32, to 1e-3 of the largest |logit|, 1e-2 in bf16 and 8e-2 in
-int8; one that does not is left out, and the exit status is 1 (2: any other failure).
+with our fp32. All must agree with our fp32, to 1e-3 of the largest |logit|, 2e-2 in bf16 and 0.12 in int8; one that
+does not is left out, and the exit status is 1 (2: any other failure).
 """
 import argparse
 import datetime
@@ -31,10 +31,11 @@ except ImportError as error:
 BATCHES = {"convmixer_1536_20": [1, 8], "convmixer_1024_20": [1, 16], "convmixer_768_32": [1, 8],
            "convmixer_256_8": [1, 32]}
 # Of the largest |logit| of our fp32. Measured on the presets: in fp32 all differ by less than 1e-5, by the order of
-# their sums; in bf16 ours and OpenVINO by 5e-3; in int8 ours by 2e-2 to 3e-2, the others by up to 6e-2. Wrong networks:
-# another activation 1 and more; taps mirrored in every block 8.3e-2 to 0.19, shifted by a pixel 0.11 to 0.38; in one
-# block 2e-2 to 0.11. So int8 shows only what is wrong everywhere; the rest is for the tests of the kernels.
-LIMITS = {"fp32": 1e-3, "bf16": 1e-2, "int8": 8e-2}
+# their sums; in bf16 ours and OpenVINO by 5e-3 to 1.2e-2; in int8 ours by 2e-2 to 5e-2, the others by 2e-2 to 9e-2.
+# Wrong networks: another activation 1 and more; taps shifted by a pixel in every block 0.11 to 0.38, mirrored 0.08 to
+# 0.19, in one block 2e-2 to 0.11. So bf16 shows a wrong convolution, and int8 only what is wrong in the large; the
+# rest is for the tests of the kernels.
+LIMITS = {"fp32": 1e-3, "bf16": 2e-2, "int8": 1.2e-1}
 OURS = ("convmixer", "convmixer_two")  # as it comes; with --strassen two
 
 
