@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Whole models: the published presets × batches × threads × the variants of this CPU, by `convmixer bench`.
+"""Whole models: published presets × precisions × variants of this CPU × batches × threads, by `convmixer bench`.
 
 A process per configuration, so that peak memory and the time to open are its own. Prints a table as it goes and
 writes all that was reported as JSON. Python's standard library only.
@@ -19,17 +19,26 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PRESETS = ["convmixer_1536_20", "convmixer_1024_20", "convmixer_768_32", "convmixer_256_8"]
 BATCHES = [1, 8, 16, 32]
-COLUMNS = "{:<18}{:<10}{:>5}{:>8}{:>11}{:>11}{:>11}{:>6}{:>10}{:>7}{:>10}{:>9}"
+# The variants of each precision, in the order in which the library chooses, and what --isa calls them.
+VARIANTS = {
+    "fp32": {"avx512": "avx512", "avx2": "avx2", "onednn": "onednn", "portable": "portable"},
+    "bf16": {"avx512_bf16": "avx512", "portable_bf16": "portable"},
+    "int8": {"avx512_vnni": "avx512", "avxvnni": "avx2", "avx2_int8": "avx2", "portable_int8": "portable"},
+}
+COLUMNS = "{:<18}{:<14}{:>5}{:>8}{:>11}{:>11}{:>11}{:>6}{:>10}{:>7}{:>10}{:>9}"
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
-        epilog="Without --full, variants other than the best are measured at batch 1 on all threads.")
+        epilog="Without --full, variants other than the best of a precision are measured at batch 1 on all threads, "
+               "and the portable ones of bf16 and int8, which are there for tests, not at all.")
     parser.add_argument("--command", default=ROOT / "build/release/bin/convmixer", metavar="FILE",
                         help="the convmixer command (default: that of the release build)")
     parser.add_argument("--presets", nargs="+", default=PRESETS, choices=PRESETS, metavar="PRESET",
                         help="some of " + ", ".join(PRESETS))
+    parser.add_argument("--precisions", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="PRECISION",
+                        help="some of " + ", ".join(VARIANTS) + " (default: those this CPU has instructions for)")
     parser.add_argument("--full", action="store_true", help="every batch and number of threads for every variant")
     parser.add_argument("--seconds", type=float, default=2, metavar="S",
                         help="at least, for each configuration (default: 2)")
@@ -52,27 +61,41 @@ def call(command):
 
 
 def read_system(command):
-    """CPU, threads, and the variants that can run here, best first."""
+    """CPU, threads, and the names of the variants that can run here."""
     text = call([command, "info"])
     cpu = re.search(r"^cpu: (.*)$", text, re.M)
     threads = re.search(r"^threads: (\d+)$", text, re.M)
     variants = re.findall(r"^variant (\w+): (?:available|version .*)$", text, re.M)
     if not (cpu and threads and variants):
         sys.exit(f"bench_model.py: {command} info: expected lines cpu, threads and variant, found\n{text}")
-    order = ["avx512", "avx2", "onednn", "portable"]  # in which the library chooses
-    return cpu[1], int(threads[1]), sorted(variants, key=order.index)
+    return cpu[1], int(threads[1]), variants
 
 
-def configurations(presets, threads, variants, full):
-    for preset in presets:
-        for variant in variants:
-            for batch in BATCHES if full or variant == variants[0] else [1]:
-                for n in sorted({1, threads}) if full or variant == variants[0] else [threads]:
-                    yield preset, variant, batch, n
+def variants_of(precision, available, full):
+    """Variants to measure, best first: of those that --isa calls alike, only the first can be asked for."""
+    chosen = {}
+    for variant, isa in VARIANTS[precision].items():
+        if variant in available and (full or precision == "fp32" or isa != "portable"):
+            chosen.setdefault(isa, variant)
+    return list(chosen.values())
 
 
-def measure(arguments, preset, variant, batch, threads):
-    choice = ["--onednn", "on"] if variant == "onednn" else ["--isa", variant, "--onednn", "off"]
+def configurations(arguments, threads, available):
+    full = arguments.full
+    for preset in arguments.presets:
+        for precision in arguments.precisions:
+            variants = variants_of(precision, available, full)
+            for variant in variants:
+                for batch in BATCHES if full or variant == variants[0] else [1]:
+                    for n in sorted({1, threads}) if full or variant == variants[0] else [threads]:
+                        yield preset, precision, variant, batch, n
+
+
+def measure(arguments, preset, precision, variant, batch, threads):
+    isa = VARIANTS[precision][variant]
+    choice = ["--onednn", "on"] if isa == "onednn" else ["--isa", isa, "--onednn", "off"]
+    if precision != "fp32":
+        choice += ["--precision", precision]
     row = json.loads(call([
         arguments.command, "bench", "--json", "--model", preset, *choice, "--batch", batch, "--threads", threads,
         "--seconds", arguments.seconds, "--runs", arguments.runs]))
@@ -106,12 +129,12 @@ def save(path, cpu, threads, rows):
 
 def main():
     arguments = parse_arguments()
-    cpu, threads, variants = read_system(arguments.command)
-    print(f"{cpu}, {threads} threads, variants {', '.join(variants)}")
+    cpu, threads, available = read_system(arguments.command)
+    print(f"{cpu}, {threads} threads, variants {', '.join(available)}")
     print(COLUMNS.format("model", "variant", "batch", "threads", "images/s", "median ms", "p99 ms", "runs", "GFLOP/s",
                          "peak%", "memory MB", "open s"), flush=True)
     rows = []
-    for configuration in configurations(arguments.presets, threads, variants, arguments.full):
+    for configuration in configurations(arguments, threads, available):
         rows.append(measure(arguments, *configuration))
         print(table_line(rows[-1]), flush=True)
         save(arguments.output, cpu, threads, rows)

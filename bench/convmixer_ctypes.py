@@ -12,7 +12,7 @@ class ModelOptions(ctypes.Structure):
     _fields_ = [("struct_size", c_size_t), ("isa", c_char_p), ("onednn", c_int), ("activation", c_int),
                 ("image_height", c_int32), ("image_width", c_int32), ("mean", POINTER(c_double)),
                 ("std", POINTER(c_double)), ("crop_pct", c_double), ("bn_eps", c_double),
-                ("strassen", c_int), ("low_memory", c_int32)]
+                ("strassen", c_int), ("low_memory", c_int32), ("precision", c_int)]
 
 
 class ModelInfo(ctypes.Structure):
@@ -22,10 +22,12 @@ class ModelInfo(ctypes.Structure):
                 ("std", c_double * 3), ("crop_pct", c_double), ("bn_eps", c_double),
                 ("num_parameters", c_uint64), ("num_macs", c_uint64), ("weight_bytes", c_uint64),
                 ("isa", c_char_p), ("interpolation", c_char_p), ("num_labels", c_int32),
-                ("strassen_levels", c_int32)]
+                ("strassen_levels", c_int32), ("precision", c_int)]
 
 
 STRASSEN_AUTO, STRASSEN_TWO = 0, 3
+PRECISIONS = {"fp32": 1, "bf16": 2, "int8": 3}
+UNSUPPORTED = 4  # a status: this build or CPU cannot do it
 
 
 class SessionOptions(ctypes.Structure):
@@ -33,7 +35,11 @@ class SessionOptions(ctypes.Structure):
 
 
 class Error(Exception):
-    """A sentence, mostly the library's own."""
+    """A sentence, mostly the library's own, which then has a status too."""
+
+    def __init__(self, sentence, status=None):
+        super().__init__(sentence)
+        self.status = status
 
 
 def one_line(error):
@@ -78,18 +84,21 @@ class Library:
         return self.handle.convmixer_version().decode()
 
     def call(self, name, *arguments):
-        if getattr(self.handle, name)(*arguments) != 0:
-            raise Error(self.handle.convmixer_last_error().decode())
+        status = getattr(self.handle, name)(*arguments)
+        if status != 0:
+            raise Error(self.handle.convmixer_last_error().decode(), status)
 
 
 class Network:
-    """A model and one session of it."""
+    """A model and one session of it. A precision of None is the default, which commits without precisions know too."""
 
-    def __init__(self, library, path, threads=0, isa=None, strassen=STRASSEN_AUTO):
-        self.library, self.model, self.session = library, c_void_p(), c_void_p()
+    def __init__(self, library, path, threads=0, isa=None, strassen=STRASSEN_AUTO, precision=None):
+        self.library, self.path, self.threads = library, path, threads
+        self.model, self.session = c_void_p(), c_void_p()
         options, session_options, self.info = _sized(ModelOptions), _sized(SessionOptions), _sized(ModelInfo)
         options.isa = isa.encode() if isa else None
         options.strassen = strassen
+        options.precision = PRECISIONS[precision] if precision else 0
         session_options.threads = threads
         library.call("convmixer_model_open", os.fsencode(path), byref(options), byref(self.model))
         library.call("convmixer_model_get_info", self.model, byref(self.info))
@@ -97,13 +106,32 @@ class Network:
 
     def run(self, images, logits=None):
         """(n, 3, h, w) contiguous float32 → (n, classes)."""
-        want = (3, self.info.image_height, self.info.image_width)
-        if images.dtype != np.float32 or not images.flags.c_contiguous or images.shape[1:] != want:
-            raise Error(f"contiguous float32 of (n, {want}) are expected, not {images.dtype} of {images.shape}")
+        self._check(images)
         if logits is None:
             logits = np.empty((len(images), self.info.num_classes), np.float32)
         self.library.call("convmixer_run_f32", self.session, images.ctypes.data, len(images), logits.ctypes.data, None)
         return logits
+
+    def calibrate(self, path, images):
+        """Writes this model's file to `path` with the scales that int8 needs. images: as for run."""
+        self._check(images)
+        handle, calibration, options = self.library.handle, c_void_p(), _sized(ModelOptions)
+        handle.convmixer_calibration_create.argtypes = [c_char_p, POINTER(ModelOptions), c_int32, POINTER(c_void_p)]
+        handle.convmixer_calibration_add_f32.argtypes = [c_void_p, c_void_p, c_size_t]
+        handle.convmixer_calibration_write.argtypes = [c_void_p, c_char_p, c_int]
+        handle.convmixer_calibration_destroy.argtypes = [c_void_p]
+        self.library.call("convmixer_calibration_create", os.fsencode(self.path), byref(options), self.threads,
+                          byref(calibration))
+        try:
+            self.library.call("convmixer_calibration_add_f32", calibration, images.ctypes.data, len(images))
+            self.library.call("convmixer_calibration_write", calibration, os.fsencode(path), 0)  # default clipping
+        finally:
+            handle.convmixer_calibration_destroy(calibration)
+
+    def _check(self, images):
+        want = (3, self.info.image_height, self.info.image_width)
+        if images.dtype != np.float32 or not images.flags.c_contiguous or images.shape[1:] != want:
+            raise Error(f"contiguous float32 of (n, {want}) are expected, not {images.dtype} of {images.shape}")
 
     def fma_peak(self):
         """FLOP/s of the session's threads together; None where the library cannot measure it."""

@@ -21,7 +21,8 @@ import roofline
 from measuring import cpu_name, shown_command, spread
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-VARIANTS = ["avx512", "avx2", "portable", "onednn"]
+VARIANTS = ["avx512", "avx2", "portable", "onednn", "avx512_bf16", "avx512_vnni", "avxvnni", "avx2_int8"]
+PRECISIONS = ["fp32", "bf16", "int8"]
 DOCS = os.path.join(preset_models.ROOT, "docs")
 MADE_BY = {
     "kernels.json": "build/release/bin/bench_kernels --benchmark_out=build/bench/kernels.json "
@@ -104,7 +105,7 @@ def kernels_section(kernels, medians):
     return f"""### Layers
 
 {context.get('cpu', 'unknown CPU')}, one thread, {context['date'][:10]}: `build/release/bin/bench_kernels`, medians of \
-{repetitions} repetitions. Percent of the FMA peak ({peaks}; oneDNN: of the best variant's).
+{repetitions} repetitions. Percent of the variant's own peak ({peaks}; oneDNN: of the best of fp32).
 
 {table(['layer'] + variants, rows)}
 
@@ -148,12 +149,12 @@ def models_section(models):
     rows = []
     for r in models["rows"]:
         latency = r["latency_ms"]
-        rows.append([short(r["model"]), r["isa"], r["batch"], r["threads"], f"{r['images_per_second']:.2f}",
-                     f"{latency['median']:.1f}", f"{latency['p99']:.1f}", f"{r['gflops']:.0f}",
-                     f"{r['percent_of_peak']:.0f}", f"{r['peak_memory_bytes'] / 1e6:.0f}",
+        rows.append([short(r["model"]), r.get("precision", "fp32"), r["isa"], r["batch"], r["threads"],
+                     f"{r['images_per_second']:.2f}", f"{latency['median']:.1f}", f"{latency['p99']:.1f}",
+                     f"{r['gflops']:.0f}", f"{r['percent_of_peak']:.0f}", f"{r['peak_memory_bytes'] / 1e6:.0f}",
                      f"{r['open_seconds']:.2f}", f"{r['file_bytes'] / 1e6:.0f}", f"{r['weight_bytes'] / 1e6:.0f}"])
-    header = ["model", "variant", "batch", "threads", "images/s", "ms", "p99 ms", "GFLOP/s", "% of peak", "memory MB",
-              "open s", "file MB", "weights MB"]
+    header = ["model", "precision", "variant", "batch", "threads", "images/s", "ms", "p99 ms", "GFLOP/s", "% of peak",
+              "memory MB", "open s", "file MB", "weights MB"]
     return f"""### Models
 
 {about(models)}. ms: of a run of the whole batch, the median; memory: the largest, of the process.
@@ -161,25 +162,40 @@ def models_section(models):
 {table(header, rows)}"""
 
 
+def peers_table(rows, precision):
+    """Of one precision; below fp32 without two levels, which only fp32 has, and with the ratio to our fp32."""
+    rows = [r for r in rows if r.get("precision", "fp32") == precision]
+    shown, ours = list(dict.fromkeys(r["contender"] for r in rows)), ["convmixer", "convmixer_two"]
+    header = ["model", "batch"] + [LIBRARIES.get(c, c) for c in shown] + ["ours : the best other"]
+    header.append("two levels : the best other" if precision == "fp32" else "ours : our fp32")
+    lines = []
+    for preset, batch in dict.fromkeys((r["preset"], r["batch"]) for r in rows):
+        of = {r["contender"]: r for r in rows if (r["preset"], r["batch"]) == (preset, batch)}
+        ratios = [of.get(c, {}).get("ratio") for c in ours]
+        if precision != "fp32":
+            ratios[1] = of.get("convmixer", {}).get("ratio_to_fp32")
+        lines.append([short(preset), batch] + [spread(of[c]) if c in of else "–" for c in shown]
+                     + [f"{ratio:.2f}" if ratio else "–" for ratio in ratios])
+    errors = {c: max(r.get("max_error", 0) for r in rows if r["contender"] == c) for c in shown}
+    agreement = ", ".join(f"{LIBRARIES.get(c, c)} {error:.0e}" for c, error in errors.items() if error)
+    return f"""#### {precision}
+
+Largest difference from our fp32 logits, as a share of the largest |logit|: {agreement or "none"}.
+
+{table(header, lines)}"""
+
+
 def peers_section(peers):
-    rows, shown = [], list(dict.fromkeys(r["contender"] for r in peers["rows"]))
-    for preset, batch in dict.fromkeys((r["preset"], r["batch"]) for r in peers["rows"]):
-        of = {r["contender"]: r for r in peers["rows"] if (r["preset"], r["batch"]) == (preset, batch)}
-        ratios = [f"{of[c]['ratio']:.2f}" if c in of and of[c]["ratio"] else "–"
-                  for c in ("convmixer", "convmixer_two")]
-        rows.append([short(preset), batch] + [spread(of[c]) if c in of else "–" for c in shown] + ratios)
     versions = ", ".join(f"{LIBRARIES.get(name, name)} {version}" for name, version in peers["versions"].items())
     notes = "".join(f" {note}." for note in peers.get("notes", []))
-    errors = [r["max_error"] for r in peers["rows"] if "max_error" in r]
-    agreement = f" Logits differ by at most {max(errors):.0e} of the largest." if errors else ""
-    header = ["model", "batch"] + [LIBRARIES.get(c, c) for c in shown] + [
-        "ours : the best other", "two levels : the best other"]
+    measured = [p for p in PRECISIONS if any(r.get("precision", "fp32") == p for r in peers["rows"])]
+    tables = "\n\n".join(peers_table(peers["rows"], precision) for precision in measured)
     return f"""### Other runtimes
 
 {about(peers)}; {peers['threads']} threads; {versions}.{notes} Images a second: median of the rounds \
-(smallest–largest; percent of the FMA peak).{agreement}
+(smallest–largest; percent of the peak of the precision). The rounds of all precisions were interleaved.
 
-{table(header, rows)}"""
+{tables}"""
 
 
 def replace_measured(text, measured):

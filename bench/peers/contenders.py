@@ -3,7 +3,8 @@
 is measured, so that each is at its best on this CPU.
 
 A way is a function: images (n, 3, h, w) → logits (n, classes). Packages are imported when they are asked for, since
-some read the environment only then.
+some read the environment only then. In bf16 runs OpenVINO alone: ONNX Runtime has no such convolutions on x86-64, and
+PyTorch is measured in fp32 only.
 """
 import importlib.util
 import os
@@ -37,6 +38,11 @@ def installed():
     return [peer for peer, needs in PACKAGES.items() if all(importlib.util.find_spec(name) for name in needs)]
 
 
+def runs(peer, precision):
+    """Whether it has the precision, and what that needs is installed: the quantised model is ONNX Runtime's."""
+    return precision in PRECISIONS[peer] and (precision != "int8" or "onnxruntime" in installed())
+
+
 def version_of(peer):
     return __import__(PACKAGES[peer][-1]).__version__.split("-")[0]  # OpenVINO's goes on with its build
 
@@ -45,35 +51,58 @@ def _one_by_one(run):
     return lambda images: np.concatenate([run(images[i:i + 1]) for i in range(len(images))])
 
 
-# Both runtimes make the same plan of Gelu as of its decomposition by Erf, so there is one form of the graph.
-# Shapes are static, which is never slower.
-def onnxruntime_ways(network, batch, threads):
-    import onnx_graph
+class Weights:
+    """A network for the peers."""
+
+    def __init__(self, name, tensors, config):
+        self.name, self.tensors, self.config = name, tensors, config
+
+    def graphs(self, precision):
+        """(description, function of n: the bytes of an ONNX model for n images), of int8 one for each form.
+
+        Shapes are static, which is never slower. Both runtimes make the same plan of Gelu as of its decomposition by
+        Erf, so there is one form of the graph in fp32 and bf16.
+        """
+        import onnx_graph
+        if precision != "int8":
+            return [("", lambda n: onnx_graph.build(self.tensors, self.config, n))]
+        import quantise
+        def of(form):
+            path = quantise.quantised_file(self.name, self.tensors, self.config, form)
+            return ", ".join(quantise.FORMS[form]) + " quantised, ", lambda n: quantise.build(path, n)
+        return [of(form) for form in quantise.FORMS]
+
+
+def onnxruntime_ways(weights, precision, batch, threads):
     import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
 
-    def make(n):
-        session = onnxruntime.InferenceSession(onnx_graph.build(*network, n), options,
-                                               providers=["CPUExecutionProvider"])
+    def make(model):
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         return lambda images: session.run(None, {"images": images})[0]
 
-    yield "whole batch", make(batch)
-    if batch > 1:
-        yield "one by one", _one_by_one(make(1))
+    for about, build in weights.graphs(precision):
+        yield about + "whole batch", make(build(batch))
+        if batch > 1:
+            yield about + "one by one", _one_by_one(make(build(1)))
 
 
-def openvino_ways(network, batch, threads):
-    import onnx_graph
+def openvino_ways(weights, precision, batch, threads):
     import openvino
     from openvino import properties
     core = openvino.Core()
+    types = {"fp32": openvino.Type.f32, "bf16": openvino.Type.bf16}
+    # The other layers of a quantised model: left to itself it takes bf16 where the CPU has it, and fails where limited.
+    bf16 = "BF16" in core.get_property("CPU", properties.device.capabilities())
+    bf16 = bf16 and "ONEDNN_MAX_CPU_ISA" not in os.environ
+    types["int8"] = types["bf16" if bf16 else "fp32"]
 
-    def compile_model(n, mode):
-        return core.compile_model(core.read_model(onnx_graph.build(*network, n)), "CPU", {
-            properties.hint.inference_precision(): openvino.Type.f32,  # else bf16, where the CPU has it
+    def compile_model(model, mode):
+        return core.compile_model(core.read_model(model), "CPU", {
+            properties.hint.inference_precision(): types[precision],  # else bf16 in fp32 too
             properties.inference_num_threads(): threads,
             properties.hint.performance_mode(): mode,
         })
@@ -102,15 +131,17 @@ def openvino_ways(network, batch, threads):
         return run
 
     mode = properties.hint.PerformanceMode
-    yield "latency hint, whole batch", whole(compile_model(batch, mode.LATENCY))
-    if batch > 1:
-        yield "throughput hint, its own number of streams", streams(compile_model(1, mode.THROUGHPUT))
+    for about, build in weights.graphs(precision):
+        yield about + "latency hint, whole batch", whole(compile_model(build(batch), mode.LATENCY))
+        if batch > 1:
+            yield (about + "throughput hint, its own number of streams",
+                   streams(compile_model(build(1), mode.THROUGHPUT)))
 
 
-def _torch_module(network):
+def _torch_module(weights):
     import torch
     from torch import nn
-    tensors, config = network
+    tensors, config = weights.tensors, weights.config
     dim, k, p, eps = config["dim"], config["kernel_size"], config["patch_size"], config["bn_eps"]
 
     class Residual(nn.Module):
@@ -147,12 +178,12 @@ def _torch_module(network):
     return module
 
 
-def pytorch_ways(network, batch, threads, compiled=False):
+def pytorch_ways(weights, _, batch, threads, compiled=False):
     import torch
     torch.set_num_threads(threads)
 
     def make(memory_format):
-        module = _torch_module(network).to(memory_format=memory_format)
+        module = _torch_module(weights).to(memory_format=memory_format)
         if compiled:
             module = torch.compile(module)
 
@@ -165,9 +196,11 @@ def pytorch_ways(network, batch, threads, compiled=False):
     yield "channels last", make(torch.channels_last)
 
 
-def pytorch_compile_ways(network, batch, threads):
-    return pytorch_ways(network, batch, threads, compiled=True)
+def pytorch_compile_ways(weights, precision, batch, threads):
+    return pytorch_ways(weights, precision, batch, threads, compiled=True)
 
 
 WAYS = {"onnxruntime": onnxruntime_ways, "openvino": openvino_ways, "pytorch": pytorch_ways,
         "pytorch_compile": pytorch_compile_ways}
+PRECISIONS = {"onnxruntime": ["fp32", "int8"], "openvino": ["fp32", "bf16", "int8"], "pytorch": ["fp32"],
+              "pytorch_compile": ["fp32"]}
