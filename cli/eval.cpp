@@ -275,6 +275,8 @@ void add_eval(CLI::App& app) {
       "each "
       "class.\n"
       "Images that cannot be read are named on stderr, counted and left out.\n"
+      "Under 'mpirun -n N' the processes share the images; the numbers are the same bits for every "
+      "N. 'auto' threads\nare then the CPUs by the processes that may use them.\n"
       "Exit status: 0 success, 1 failure (no image could be read; with --strict, any could not), 2 "
       "wrong usage.\n"
       "Example: convmixer eval --model model.safetensors --images val/ --report report.html");
