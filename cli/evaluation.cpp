@@ -31,6 +31,7 @@ std::string bytes_of(const std::vector<std::uint64_t>& numbers) {
 
 std::vector<std::uint64_t> numbers_of(const std::string& bytes) {
   std::vector<std::uint64_t> numbers(bytes.size() / sizeof(std::uint64_t));
+  if (numbers.empty()) return numbers;  // memcpy refuses null pointers, of nothing too
   std::memcpy(numbers.data(), bytes.data(), numbers.size() * sizeof(std::uint64_t));
   return numbers;
 }
