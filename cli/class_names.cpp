@@ -5,37 +5,14 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
 #include <system_error>
 
 #include "cli/handles.h"
-#include "cli/model_options.h"
 
 namespace convmixer::cli {
 namespace {
 
 constexpr int kImageNetClasses = 1000;
-
-struct ImageNetClass {
-  std::string id, label;
-};
-
-// The file that comes with the command: "n01440764<tab>tench" lines in the order of the classes.
-std::vector<ImageNetClass> read_imagenet_classes() {
-  const std::string path = shared_file("imagenet-classes.tsv");
-  std::ifstream file(path);
-  std::vector<ImageNetClass> classes;
-  for (std::string line; std::getline(file, line);) {
-    const std::size_t tab = line.find('\t');
-    if (tab == std::string::npos) break;
-    classes.push_back({line.substr(0, tab), line.substr(tab + 1)});
-  }
-  if (classes.size() != kImageNetClasses) {
-    throw Failure(kFailed, fmt::format("{}: expected {} lines \"id<tab>label\", found {}", path,
-                                       kImageNetClasses, classes.size()));
-  }
-  return classes;
-}
 
 bool is_number(const std::string& text) {
   return !text.empty() && std::all_of(text.begin(), text.end(),
@@ -50,11 +27,7 @@ ClassNames::ClassNames(const convmixer_model* model) {
   count_ = info.num_classes;
   for (int i = 0; i < info.num_labels; ++i) labels_.emplace_back(convmixer_model_label(model, i));
   if (count_ == kImageNetClasses) {
-    const std::vector<ImageNetClass> imagenet = read_imagenet_classes();
-    for (int i = 0; i < count_; ++i) class_of_id_[imagenet[static_cast<std::size_t>(i)].id] = i;
-    if (labels_.empty()) {
-      for (const ImageNetClass& c : imagenet) labels_.push_back(c.label);
-    }
+    for (int i = 0; i < count_; ++i) class_of_id_[convmixer_imagenet_wordnet_id(i)] = i;
   }
   for (std::size_t i = 0; i < labels_.size(); ++i) {
     classes_of_label_[labels_[i]].push_back(static_cast<int>(i));

@@ -10,8 +10,9 @@
 
 namespace convmixer::cli {
 
-// The model's labels; ImageNet's for a model of 1,000 classes that has none. The WordNet ids
-// (n01440764) are known for every model of 1,000 classes, whose order is taken to be ImageNet's.
+// The model's labels, which the library takes to be ImageNet's for 1,000 classes without any. The
+// WordNet ids (n01440764) are known for every model of 1,000 classes, whose order is taken to be
+// ImageNet's.
 class ClassNames {
  public:
   explicit ClassNames(const convmixer_model* model);  // throws Failure

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -15,25 +14,14 @@
 #include "cli/content_hash.h"
 #include "cli/dataset.h"
 #include "cli/eval_report.h"
-#include "cli/image_slices.h"
+#include "cli/evaluation.h"
 #include "cli/model_options.h"
 #include "cli/predictions.h"
-#include "cli/progress_bar.h"
-#include "cli/tally.h"
+#include "cli/ranks.h"
 #include "support/output_file.h"
 
 namespace convmixer::cli {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-struct Options {
-  ModelOptions model;
-  convmixer_image_options image = CONVMIXER_IMAGE_OPTIONS_INIT;
-  std::string images, root, output, predictions, report;
-  std::vector<int> tops;
-  bool json = false, resume = false, strict = false;
-};
 
 std::vector<int> parse_tops(const std::string& text) {
   std::vector<int> tops;
@@ -51,7 +39,7 @@ std::vector<int> parse_tops(const std::string& text) {
 }
 
 // The k to count, rising; of the usual ones those that the model has classes for.
-std::vector<int> tops_of(const Options& o, int num_classes) {
+std::vector<int> tops_of(const EvalOptions& o, int num_classes) {
   std::vector<int> tops = o.tops.empty() ? std::vector<int>{1, 5} : o.tops;
   std::sort(tops.begin(), tops.end());
   tops.erase(std::unique(tops.begin(), tops.end()), tops.end());
@@ -67,7 +55,7 @@ std::vector<int> tops_of(const Options& o, int num_classes) {
 }
 
 // All that decides a prediction or its loss.
-nlohmann::ordered_json settings_of(const Options& o, const EvalReport& report) {
+nlohmann::ordered_json settings_of(const EvalOptions& o, const EvalReport& report) {
   const convmixer_model_info& info = report.info;
   nlohmann::ordered_json settings;
   settings["version"] = convmixer_version();
@@ -91,127 +79,7 @@ nlohmann::ordered_json settings_of(const Options& o, const EvalReport& report) {
   return settings;
 }
 
-// The accuracy so far, for the bar.
-std::string accuracy_text(const Tally& tally) {
-  std::string text;
-  for (std::size_t i = 0; i < tally.tops().size() && tally.images() > 0; ++i) {
-    text += fmt::format("  top-{} {:.2f} %", tally.tops()[i], 100 * tally.accuracy(i));
-  }
-  return text;
-}
-
-// Runs the images of a list in slices, one call of the library each.
-class Evaluation {
- public:
-  Evaluation(const Options& o, convmixer_session* session, EvalReport& report,
-             PredictionsFile* predictions)
-      : o_(o),
-        session_(session),
-        report_(report),
-        predictions_(predictions),
-        scorer_(report.names.count()) {}
-
-  // Takes what an earlier run has done; returns how many images that is.
-  std::size_t resume();
-  // The images from `first` to before `last`.
-  void run(std::size_t first, std::size_t last);
-
- private:
-  void run_slice(std::size_t first, std::size_t count);
-  void take(std::size_t index, const Prediction& p);
-
-  const Options& o_;
-  convmixer_session* session_;
-  EvalReport& report_;
-  PredictionsFile* predictions_;
-  Scorer scorer_;
-  std::optional<ProgressBar> bar_;
-  std::vector<std::string> paths_;
-  std::vector<convmixer_image> images_;
-  std::vector<convmixer_result> results_;
-  std::vector<float> logits_;
-};
-
-void Evaluation::take(std::size_t index, const Prediction& p) {
-  if (p.ok()) {
-    report_.tally.add(index, p.outcome);
-    return;
-  }
-  report_.tally.add_failed();
-  if (report_.failures.size() < kMostFailures) {
-    report_.failures.push_back({std::string(p.name), p.status, p.error});
-  }
-  if (bar_) bar_->clear();
-  fmt::print(stderr, "convmixer: {}\n", p.error);
-}
-
-std::size_t Evaluation::resume() {
-  const Dataset& dataset = report_.dataset;
-  std::size_t done = 0;
-  predictions_->read_rows([&](std::uint64_t row, const Prediction& p) {
-    const int classes = report_.names.count();
-    if (row >= dataset.size() || p.name != dataset.name(row) ||
-        p.outcome.label != dataset.label(row) || p.outcome.predicted >= classes ||
-        p.outcome.rank > classes || (p.ok() && p.outcome.rank < 1)) {
-      throw Failure(kFailed, fmt::format("{}: cannot be continued: row {} is not about image {} of "
-                                         "the list",
-                                         o_.predictions, row + 1, row + 1));
-    }
-    if (o_.strict && !p.ok()) throw Failure(kFailed, p.error);
-    take(row, p);
-    ++done;
-  });
-  return done;
-}
-
-void Evaluation::run(std::size_t first, std::size_t last) {
-  const Clock::time_point begin = Clock::now();
-  bar_.emplace(last, first);
-  for_each_slice(first, last, report_.session, report_.names.count(),
-                 [&](std::size_t done, std::size_t count) {
-                   bar_->show(done, accuracy_text(report_.tally));
-                   run_slice(done, count);
-                 });
-  bar_->clear();
-  bar_.reset();
-  report_.ran = last - first;
-  report_.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-void Evaluation::run_slice(std::size_t first, std::size_t count) {
-  const auto classes = static_cast<std::size_t>(report_.names.count());
-  paths_.resize(count);
-  images_.assign(count, {});
-  results_.resize(count);
-  logits_.resize(count * classes);
-  for (std::size_t i = 0; i < count; ++i) {
-    paths_[i] = report_.dataset.path(first + i);
-    images_[i].path = paths_[i].c_str();
-  }
-  check(convmixer_run_images(session_, images_.data(), count, &o_.image, logits_.data(),
-                             results_.data()));
-  std::vector<Prediction> rows;
-  std::string stop;
-  for (std::size_t i = 0; i < count; ++i) {
-    Prediction p;
-    p.name = report_.dataset.name(first + i);
-    p.status = name_of(results_[i].status);
-    p.outcome.label = report_.dataset.label(first + i);
-    if (p.ok()) {
-      p.outcome = scorer_.score(logits_.data() + i * classes, p.outcome.label);
-    } else {
-      p.error = results_[i].error;
-      if (o_.strict || !is_about_image(results_[i].status)) stop = p.error;
-    }
-    if (!stop.empty()) break;  // without its row: once it is mended the run can be continued
-    take(first + i, p);
-    if (predictions_ != nullptr) rows.push_back(std::move(p));
-  }
-  if (predictions_ != nullptr) predictions_->write(rows);
-  if (!stop.empty()) throw Failure(kFailed, stop);
-}
-
-void refuse_same_files(const Options& o) {
+void refuse_same_files(const EvalOptions& o) {
   const std::pair<const char*, const std::string&> files[] = {
       {"--output", o.output}, {"--predictions", o.predictions}, {"--report", o.report}};
   for (const auto& a : files) {
@@ -229,7 +97,113 @@ void write_whole(OutputFile& file, const std::string& text) {
   file.commit();
 }
 
-void evaluate(const Options& o) {
+// The model's file may be another on each machine, and its CPU too.
+void refuse_differences(const Ranks& ranks, const std::vector<nlohmann::ordered_json>& said) {
+  for (std::size_t rank = 0; rank < said.size(); ++rank) {
+    const std::string who =
+        fmt::format("rank {} on {}: ", rank, std::string(said[rank]["machine"]));
+    if (said[rank].contains("error")) {
+      throw Failure(said[rank]["code"], who + std::string(said[rank]["error"]));
+    }
+    for (const auto& [name, value] : said[0]["settings"].items()) {
+      const nlohmann::ordered_json other =
+          said[rank]["settings"].value(name, nlohmann::ordered_json());
+      if (other == value) continue;
+      throw Failure(kFailed, fmt::format("{}expected the same {} as rank 0 on {} has, {}, found {}",
+                                         who, name, ranks.machine(), value.dump(), other.dump()));
+    }
+  }
+}
+
+// What an evaluation is made of.
+class Job {
+ public:
+  Job(const EvalOptions& o, const Ranks& ranks)
+      : o_(o),
+        model_(open_model(o.model)),
+        names_(model_.get()),
+        dataset_(open_dataset(o.images, o.root, names_)),
+        report_{find_model(o.model.model),
+                o.images,
+                o.model.precision,
+                CONVMIXER_MODEL_INFO_INIT,
+                CONVMIXER_SESSION_INFO_INIT,
+                o.image,
+                names_,
+                dataset_,
+                Tally(names_.count(), tops_of(o, names_.count())),
+                {}} {
+    check(convmixer_model_get_info(model_.get(), &report_.info));
+    session_ = make_session(model_, o.model);
+    check(convmixer_session_get_info(session_.get(), &report_.session));
+    if (o.model.threads == 0 && ranks.sharing_cpus() > 1) share_cpus(ranks.sharing_cpus());
+    report_.ranks = ranks.size();
+    report_.threads = report_.session.threads;
+  }
+  Job(const Job&) = delete;
+  Job& operator=(const Job&) = delete;
+
+  const EvalReport& report() const { return report_; }
+  nlohmann::ordered_json settings() const { return settings_of(o_, report_); }
+  void add_threads(int more) { report_.threads += more; }
+
+  void run(Ranks& ranks) {
+    std::optional<PredictionsFile> predictions;
+    if (ranks.leads() && !o_.predictions.empty()) {
+      predictions.emplace(o_.predictions, settings(), o_.resume);
+    }
+    Evaluation evaluation(o_, session_.get(), ranks, report_,
+                          predictions ? &*predictions : nullptr);
+    if (predictions) evaluation.resume();
+    evaluation.run();
+  }
+
+ private:
+  // The CPUs among as many ranks as may use them.
+  void share_cpus(int ranks) {
+    ModelOptions options = o_.model;
+    options.threads = std::max(1, report_.session.threads / ranks);
+    session_.reset();
+    session_ = make_session(model_, options);
+    check(convmixer_session_get_info(session_.get(), &report_.session));
+  }
+
+  const EvalOptions& o_;
+  Model model_;
+  ClassNames names_;
+  Dataset dataset_;
+  EvalReport report_;
+  Session session_;
+};
+
+// Where any rank cannot begin, the first one tells of it, once.
+std::unique_ptr<Job> make_job(const EvalOptions& o, Ranks& ranks) {
+  if (ranks.size() == 1) return std::make_unique<Job>(o, ranks);
+  std::unique_ptr<Job> job;
+  nlohmann::ordered_json mine;
+  mine["machine"] = ranks.machine();
+  try {
+    job = std::make_unique<Job>(o, ranks);
+    mine["settings"] = job->settings();
+    mine["threads"] = job->report().threads;
+  } catch (const Failure& e) {
+    if (ranks.leads()) throw;
+    mine["code"] = e.code;
+    mine["error"] = e.what();
+  }
+  std::vector<nlohmann::ordered_json> said;
+  for (const std::string& text :
+       ranks.gather(mine.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))) {
+    said.push_back(nlohmann::ordered_json::parse(text));
+  }
+  if (ranks.leads()) refuse_differences(ranks, said);
+  ranks.broadcast("begin");  // where the first rank has refused, the others are ended as they wait
+  for (std::size_t rank = 1; rank < said.size(); ++rank) job->add_threads(said[rank]["threads"]);
+  return job;
+}
+
+void evaluate(const EvalOptions& o) {
+  Ranks ranks;
   if (o.resume && o.predictions.empty()) {
     throw Failure(kWrongUsage,
                   "--resume: expected --predictions, the file to continue, found none");
@@ -237,41 +211,22 @@ void evaluate(const Options& o) {
   refuse_same_files(o);
   // A place that cannot be written is found out before the work.
   std::optional<OutputFile> json_file, html_file;
-  if (!o.output.empty()) json_file.emplace(o.output);
-  if (!o.report.empty()) html_file.emplace(o.report);
-  const Model model = open_model(o.model);
-  const ClassNames names(model.get());
-  const Dataset dataset = open_dataset(o.images, o.root, names);
-  EvalReport report{find_model(o.model.model),
-                    o.images,
-                    o.model.precision,
-                    CONVMIXER_MODEL_INFO_INIT,
-                    CONVMIXER_SESSION_INFO_INIT,
-                    o.image,
-                    names,
-                    dataset,
-                    Tally(names.count(), tops_of(o, names.count())),
-                    {}};
-  check(convmixer_model_get_info(model.get(), &report.info));
-  std::optional<PredictionsFile> predictions;
-  if (!o.predictions.empty()) {
-    predictions.emplace(o.predictions, settings_of(o, report), o.resume);
-  }
-  const Session session = make_session(model, o.model);
-  check(convmixer_session_get_info(session.get(), &report.session));
-  Evaluation evaluation(o, session.get(), report, predictions ? &*predictions : nullptr);
-  if (predictions) report.earlier = evaluation.resume();
-  evaluation.run(report.earlier, dataset.size());
+  if (ranks.leads() && !o.output.empty()) json_file.emplace(o.output);
+  if (ranks.leads() && !o.report.empty()) html_file.emplace(o.report);
+  const std::unique_ptr<Job> job = make_job(o, ranks);
+  job->run(ranks);
+  if (!ranks.leads()) return;
+  const EvalReport& report = job->report();
   if (report.tally.images() == 0) {
     throw Failure(kFailed, fmt::format("none of the {} images of {} could be evaluated",
-                                       dataset.size(), o.images));
+                                       report.dataset.size(), o.images));
   }
   if (json_file) write_whole(*json_file, eval_json(report));
   if (html_file) write_whole(*html_file, eval_html(report));
   print(o.json ? eval_json(report) : eval_text(report));
 }
 
-void add_output_options(CLI::App& command, Options& o) {
+void add_output_options(CLI::App& command, EvalOptions& o) {
   command.add_flag("--json", o.json, "One JSON object instead of the text");
   command.add_option("--output", o.output, "Receives the JSON object")->type_name("FILE.json");
   command
@@ -293,7 +248,7 @@ void add_output_options(CLI::App& command, Options& o) {
 void add_eval(CLI::App& app) {
   CLI::App& command = *app.add_subcommand(
       "eval", "Measure a model's accuracy and loss on images whose classes are known");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<EvalOptions>();
   command
       .add_option("--images", o->images,
                   "A list of lines \"path label\", or a folder with a folder of images a class")
@@ -320,6 +275,8 @@ void add_eval(CLI::App& app) {
       "each "
       "class.\n"
       "Images that cannot be read are named on stderr, counted and left out.\n"
+      "Under 'mpirun -n N' the processes share the images; the numbers are the same bits for every "
+      "N. 'auto' threads\nare then the CPUs by the processes that may use them.\n"
       "Exit status: 0 success, 1 failure (no image could be read; with --strict, any could not), 2 "
       "wrong usage.\n"
       "Example: convmixer eval --model model.safetensors --images val/ --report report.html");

@@ -151,8 +151,9 @@ std::string eval_text(const EvalReport& r) {
   }
   text += report_line("loss", fmt::format("{:.6f}", r.tally.mean_loss()));
   if (r.ran > 0) {
-    text += report_line(
-        "images/s", fmt::format("{:.1f}, {} threads", r.images_per_second(), r.session.threads));
+    text += report_line("images/s",
+                        fmt::format("{:.1f}, {} threads{}", r.images_per_second(), r.threads,
+                                    r.ranks > 1 ? fmt::format(" of {} processes", r.ranks) : ""));
   }
   if (r.earlier > 0) text += report_line("continued", fmt::format("after {} images", r.earlier));
   return text + class_table(r) + confused_pairs(r);
@@ -174,7 +175,8 @@ std::string eval_json(const EvalReport& r) {
   report["images_per_second"] = r.ran == 0 ? Json() : Json(r.images_per_second());
   report["seconds"] = r.seconds;
   report["continued_after"] = r.earlier;
-  report["threads"] = r.session.threads;
+  report["ranks"] = r.ranks;
+  report["threads"] = r.threads;
   report["batch"] = r.session.chunk_size;
   report["precision"] = r.precision;
   report["isa"] = r.info.isa;

@@ -27,6 +27,7 @@ struct EvalReport {
   std::uint64_t earlier = 0;          // images whose results an earlier run had
   std::uint64_t ran = 0;              // images of this run, failed ones too
   double seconds = 0;                 // that they took
+  int ranks = 1, threads = 0;         // processes, and the threads of all together
 
   // 0 where this run had none.
   double images_per_second() const { return seconds > 0 ? static_cast<double>(ran) / seconds : 0; }

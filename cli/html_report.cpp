@@ -157,7 +157,7 @@ std::string summary(const EvalReport& r) {
   if (r.tally.failed() > 0) html += tile(fmt::format("{}", r.tally.failed()), "failed");
   if (r.ran > 0) {
     html += tile(fmt::format("{:.0f}", r.images_per_second()),
-                 fmt::format("images/s, {} threads", r.session.threads));
+                 fmt::format("images/s, {} threads", r.threads));
   }
   return html + "</div>\n";
 }

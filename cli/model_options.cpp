@@ -15,6 +15,14 @@ namespace {
 
 constexpr const char* kBundledModel = "cifar10_256_8.safetensors";
 
+// ../share/convmixer beside the executable's folder, which is right in the build tree and after
+// installing.
+std::string bundled_model() {
+  std::error_code error;
+  const std::filesystem::path executable = std::filesystem::read_symlink("/proc/self/exe", error);
+  return (executable.parent_path().parent_path() / "share" / "convmixer" / kBundledModel).string();
+}
+
 // CLI11 puts the option's name in front of the sentence.
 [[noreturn]] void refuse(const std::string& name, const std::string& expected,
                          const std::string& found) {
@@ -171,17 +179,11 @@ void add_decode_options(CLI::App& command, convmixer_image_options& options) {
       ->type_name("N");
 }
 
-std::string shared_file(const std::string& name) {
-  std::error_code error;
-  const std::filesystem::path executable = std::filesystem::read_symlink("/proc/self/exe", error);
-  return (executable.parent_path().parent_path() / "share" / "convmixer" / name).string();
-}
-
 std::string find_model(const std::string& option) {
   if (!option.empty()) return option;
   const char* const environment = std::getenv("CONVMIXER_MODEL");
   if (environment != nullptr && *environment != '\0') return environment;
-  const std::string bundled = shared_file(kBundledModel);
+  const std::string bundled = bundled_model();
   std::error_code error;
   if (std::filesystem::exists(bundled, error)) return bundled;
   throw Failure(

@@ -58,10 +58,6 @@ Session make_session(const Model& model, const ModelOptions& options);
 
 const char* precision_name(convmixer_precision precision);  // "fp32", "bf16", "int8"
 
-// Where a file that comes with the command is: ../share/convmixer beside the executable's folder,
-// which is right in the build tree and after installing. It need not exist.
-std::string shared_file(const std::string& name);
-
 // Where the model is: --model, else CONVMIXER_MODEL, else the bundled one. Throws Failure, listing
 // where it looked.
 std::string find_model(const std::string& option);

@@ -59,24 +59,13 @@ Tally::Tally(int num_classes, std::vector<int> tops)
 void Tally::add(std::uint64_t index, const Outcome& outcome) {
   const bool right = outcome.rank == 1;
   for (std::size_t i = 0; i < tops_.size(); ++i) in_top_[i] += outcome.rank <= tops_[i] ? 1 : 0;
-  losses_.push_back(outcome.loss);
+  ++images_;
+  losses_ += outcome.loss;
   Class& c = classes_[static_cast<std::size_t>(outcome.label)];
   ++c.images;
   c.right += right ? 1 : 0;
   ++confusions_[{outcome.label, outcome.predicted}];
   if (!right) add_mistake({index, outcome});
-}
-
-void Tally::append(const Tally& next) {
-  for (std::size_t i = 0; i < tops_.size(); ++i) in_top_[i] += next.in_top_[i];
-  failed_ += next.failed_;
-  losses_.insert(losses_.end(), next.losses_.begin(), next.losses_.end());
-  for (std::size_t i = 0; i < classes_.size(); ++i) {
-    classes_[i].images += next.classes_[i].images;
-    classes_[i].right += next.classes_[i].right;
-  }
-  for (const auto& [pair, images] : next.confusions_) confusions_[pair] += images;
-  for (const Mistake& mistake : next.mistakes_) add_mistake(mistake);
 }
 
 void Tally::add_mistake(const Mistake& mistake) {
@@ -89,11 +78,7 @@ double Tally::accuracy(std::size_t i) const {
   return static_cast<double>(in_top_[i]) / static_cast<double>(images());
 }
 
-double Tally::mean_loss() const {
-  double sum = 0;
-  for (const double loss : losses_) sum += loss;
-  return sum / static_cast<double>(images());
-}
+double Tally::mean_loss() const { return losses_ / static_cast<double>(images_); }
 
 std::vector<Confusion> most_confused(const Tally& tally, std::size_t most) {
   std::vector<Confusion> all;

@@ -31,7 +31,7 @@ class Scorer {
   std::vector<float> keys_;
 };
 
-// The counts of a stretch of the list; all that two processes with a stretch each have to join.
+// The counts of a list.
 class Tally {
  public:
   struct Class {
@@ -49,17 +49,14 @@ class Tally {
 
   void add(std::uint64_t index, const Outcome& outcome);  // in list order
   void add_failed() { ++failed_; }
-  // Adds the counts of the stretch that follows this one in the list, over the same classes and
-  // tops. Stretches may be joined in any grouping: the result is as of one.
-  void append(const Tally& next);
 
-  std::uint64_t images() const { return losses_.size(); }
+  std::uint64_t images() const { return images_; }
   std::uint64_t failed() const { return failed_; }
   const std::vector<int>& tops() const { return tops_; }
   std::uint64_t in_top(std::size_t i) const { return in_top_[i]; }  // of tops()[i]
   double accuracy(std::size_t i) const;                             // in 0…1
-  // The mean of the losses, summed in list order: the same bits whatever the batch, the number of
-  // threads and the stretches.
+  // The mean of the losses, summed in list order: the same bits whatever the batch and the numbers
+  // of threads and ranks.
   double mean_loss() const;
   const std::vector<Class>& classes() const { return classes_; }
   // (label, predicted) → images, those that are right as well.
@@ -73,7 +70,8 @@ class Tally {
   std::vector<int> tops_;
   std::vector<std::uint64_t> in_top_;
   std::uint64_t failed_ = 0;
-  std::vector<double> losses_;  // a double an image, since a sum of sums would round otherwise
+  std::uint64_t images_ = 0;
+  double losses_ = 0;  // their sum
   std::vector<Class> classes_;
   Confusions confusions_;
   std::vector<Mistake> mistakes_;

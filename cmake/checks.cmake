@@ -27,3 +27,9 @@ if(CONVMIXER_CLI AND NOT CONVMIXER_SANITIZE)
            -DLIBDIR=${CMAKE_INSTALL_LIBDIR} -DDATADIR=${CMAKE_INSTALL_DATADIR}
            -P ${PROJECT_SOURCE_DIR}/tests/install/check_install.cmake)
 endif()
+
+# The library and the ordinary command load no MPI; convmixer-mpi shows that the check would see it.
+if(TARGET convmixer_mpi_command)
+  add_test(NAME no_mpi COMMAND ${CMAKE_COMMAND} -DWITHOUT=$<TARGET_FILE:convmixer>,$<TARGET_FILE:convmixer_command>
+           -DWITH=$<TARGET_FILE:convmixer_mpi_command> -P ${PROJECT_SOURCE_DIR}/cmake/check_mpi.cmake)
+endif()

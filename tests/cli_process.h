@@ -17,6 +17,7 @@
 #include <iterator>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 extern char** environ;
@@ -68,9 +69,19 @@ class Cli : public testing::Test {
   void run(const std::vector<std::string>& arguments,
            const std::vector<std::string>& extra_environment = {},
            const char* stdout_path = nullptr) {
+    std::vector<std::string> all(arguments);
+    all.insert(all.begin(), CONVMIXER_COMMAND);
+    run_program(CONVMIXER_COMMAND, all, extra_environment, stdout_path);
+  }
+
+  // The same of any program; arguments[0] is its name.
+  void run_program(const std::string& program, const std::vector<std::string>& arguments,
+                   const std::vector<std::string>& extra_environment = {},
+                   const char* stdout_path = nullptr) {
     const std::string out_path =
         stdout_path != nullptr ? stdout_path : (folder / "stdout").string();
-    const pid_t pid = start(arguments, extra_environment, out_path, (folder / "stderr").string());
+    const pid_t pid = start_program(program, arguments, extra_environment, out_path,
+                                    (folder / "stderr").string());
     int status = 0;
     struct rusage usage {};
     ASSERT_EQ(::wait4(pid, &status, 0, &usage), pid);
@@ -85,6 +96,13 @@ class Cli : public testing::Test {
   pid_t start(std::vector<std::string> arguments, const std::vector<std::string>& extra_environment,
               const std::string& out_path, const std::string& err_path) {
     arguments.insert(arguments.begin(), CONVMIXER_COMMAND);
+    return start_program(CONVMIXER_COMMAND, std::move(arguments), extra_environment, out_path,
+                         err_path);
+  }
+
+  pid_t start_program(const std::string& program, std::vector<std::string> arguments,
+                      const std::vector<std::string>& extra_environment,
+                      const std::string& out_path, const std::string& err_path) {
     std::vector<char*> argv, env;
     for (std::string& a : arguments) argv.push_back(a.data());
     argv.push_back(nullptr);
@@ -101,8 +119,7 @@ class Cli : public testing::Test {
     posix_spawn_file_actions_addopen(&actions, 2, err_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
                                      0644);
     pid_t pid = 0;
-    EXPECT_EQ(::posix_spawn(&pid, CONVMIXER_COMMAND, &actions, nullptr, argv.data(), env.data()),
-              0);
+    EXPECT_EQ(::posix_spawnp(&pid, program.c_str(), &actions, nullptr, argv.data(), env.data()), 0);
     posix_spawn_file_actions_destroy(&actions);
     return pid;
   }

@@ -199,7 +199,7 @@ TEST_F(Eval, ShowsProgressOnATerminal) {
   EXPECT_EQ(nlohmann::json::parse(read_text(folder / "stdout"))["images"], kImages);
 }
 
-// The list's own text and 16 to 24 bytes an image; not pixels, and no sentence for each failure.
+// The list's own text and 16 bytes an image; not pixels, and no sentence for each failure.
 TEST_F(Eval, TakesLittleMemoryForALongList) {
   const std::string image = kCifar + "/cat/0000.jpg 3\n";
   const auto lines = [&](int count) {

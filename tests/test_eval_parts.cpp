@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// What convmixer eval counts with: scores, tallies that are joined, CSV.
+// What convmixer eval counts with: scores, tallies, CSV, and what its processes send each other.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <cstdio>
 #include <limits>
 #include <random>
 
 #include "cli/csv.h"
+#include "cli/eval_part.h"
+#include "cli/handles.h"
 #include "cli/tally.h"
 
 namespace convmixer::cli {
@@ -77,44 +80,6 @@ std::vector<Outcome> random_outcomes(std::size_t n) {
   return outcomes;
 }
 
-void expect_equal(const Tally& a, const Tally& b) {
-  EXPECT_EQ(a.images(), b.images());
-  EXPECT_EQ(a.failed(), b.failed());
-  EXPECT_EQ(a.mean_loss(), b.mean_loss());
-  for (std::size_t i = 0; i < a.tops().size(); ++i) EXPECT_EQ(a.in_top(i), b.in_top(i));
-  EXPECT_EQ(a.confusions(), b.confusions());
-  for (std::size_t i = 0; i < a.classes().size(); ++i) {
-    EXPECT_EQ(a.classes()[i].images, b.classes()[i].images);
-    EXPECT_EQ(a.classes()[i].right, b.classes()[i].right);
-  }
-  ASSERT_EQ(a.mistakes().size(), b.mistakes().size());
-  for (std::size_t i = 0; i < a.mistakes().size(); ++i) {
-    EXPECT_EQ(a.mistakes()[i].index, b.mistakes()[i].index);
-  }
-}
-
-// Stretches of the list, counted apart and joined in either grouping, are as one.
-TEST(Tally, JoinsStretches) {
-  const std::vector<Outcome> outcomes = random_outcomes(500);
-  const auto stretch = [&](std::size_t first, std::size_t last) {
-    Tally tally(7, {1, 3});
-    for (std::size_t i = first; i < last; ++i) tally.add(i, outcomes[i]);
-    tally.add_failed();
-    return tally;
-  };
-  Tally whole = stretch(0, 500);
-  whole.add_failed();
-  whole.add_failed();
-  Tally left = stretch(0, 137);
-  left.append(stretch(137, 138));
-  left.append(stretch(138, 500));
-  expect_equal(left, whole);
-  Tally right = stretch(0, 137), rest = stretch(137, 138);
-  rest.append(stretch(138, 500));
-  right.append(rest);
-  expect_equal(right, whole);
-}
-
 TEST(Tally, KeepsTheWorstMistakesInOrder) {
   const std::vector<Outcome> outcomes = random_outcomes(500);
   Tally tally(7, {1});
@@ -172,6 +137,58 @@ TEST(Csv, ReadsWhatItWrites) {
   EXPECT_EQ(reader.offset(), end);
   EXPECT_EQ(end, text.size() - row.size());
   std::fclose(file);
+}
+
+std::uint64_t bits_of(double value) { return std::bit_cast<std::uint64_t>(value); }
+
+EvalPart some_part() {
+  EvalPart part;
+  for (const Outcome& o : random_outcomes(20)) {
+    Prediction& row = part.rows.emplace_back();
+    row.outcome = o;
+    row.status = "ok";
+  }
+  part.rows[1].outcome.loss = -std::numeric_limits<double>::quiet_NaN();
+  part.rows[2].outcome.loss = -0.0;
+  part.rows[3].outcome.probability = 0.1f;
+  part.rows[7].status = "format_error";
+  part.rows[7].error = "a sentence, with \"quotes\"";
+  part.seconds = 0.25;
+  return part;
+}
+
+TEST(EvalPart, ArrivesAsItWasSent) {
+  EvalPart want = some_part();
+  for (const char* stop : {"", "the disk is full"}) {
+    want.stop = stop;
+    const EvalPart got = unpack(pack(want));
+    EXPECT_EQ(got.stop, want.stop);
+    EXPECT_EQ(got.seconds, want.seconds);
+    ASSERT_EQ(got.rows.size(), want.rows.size());
+    for (std::size_t i = 0; i < want.rows.size(); ++i) {
+      EXPECT_EQ(got.rows[i].status, want.rows[i].status);
+      EXPECT_EQ(got.rows[i].error, want.rows[i].error);
+      EXPECT_EQ(got.rows[i].outcome.label, want.rows[i].outcome.label);
+      EXPECT_EQ(got.rows[i].outcome.predicted, want.rows[i].outcome.predicted);
+      EXPECT_EQ(got.rows[i].outcome.rank, want.rows[i].outcome.rank);
+      EXPECT_EQ(got.rows[i].outcome.probability, want.rows[i].outcome.probability);
+      EXPECT_EQ(bits_of(got.rows[i].outcome.loss), bits_of(want.rows[i].outcome.loss));
+    }
+  }
+}
+
+// Cut between two rows it is whole, of fewer images, which Evaluation counts.
+TEST(EvalPart, RefusesWhatIsCut) {
+  const std::string bytes = pack(some_part());
+  std::size_t refused = 0;
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    try {
+      EXPECT_LT(unpack(bytes.substr(0, size)).rows.size(), 20u);
+    } catch (const Failure&) {
+      ++refused;
+    }
+  }
+  EXPECT_EQ(refused, bytes.size() - 20);
 }
 
 }  // namespace

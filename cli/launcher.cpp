@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/launcher.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <string_view>
+
+namespace convmixer::cli {
+
+int launched_ranks() {
+  for (const char* const variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}) {
+    const char* const value = std::getenv(variable);
+    if (value == nullptr) continue;
+    const std::string_view text(value);
+    int ranks = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ranks);
+    if (error == std::errc() && end == text.data() + text.size() && ranks > 0) return ranks;
+  }
+  return 0;
+}
+
+int stderr_terminal() {
+  static const int terminal = [] {
+    if (::isatty(STDERR_FILENO) != 0) return STDERR_FILENO;
+    if (launched_ranks() == 0) return -1;
+    const int fd = ::open(fmt::format("/proc/{}/fd/2", ::getppid()).c_str(),
+                          O_WRONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || ::isatty(fd) != 0) return fd;
+    ::close(fd);
+    return -1;
+  }();
+  return terminal;
+}
+
+}  // namespace convmixer::cli
