@@ -19,6 +19,10 @@ if(CONVMIXER_SANITIZE)
   target_link_options(convmixer_flags INTERFACE -fsanitize=${CONVMIXER_SANITIZE})
 endif()
 
+if(CONVMIXER_FUZZ)  # counters for libFuzzer, which the targets of tests/fuzz are linked with
+  target_compile_options(convmixer_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 # A library of one folder, linked into libconvmixer and into the tests.
 function(convmixer_add_folder name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})

@@ -30,4 +30,5 @@ convmixer_option(CONVMIXER_CLI ${CONVMIXER_TOP_LEVEL} "The convmixer command, it
 convmixer_option(CONVMIXER_MPI AUTO "convmixer-mpi, for mpirun: AUTO (where MPI is installed), ON, OFF")
 convmixer_option(CONVMIXER_TESTS ${CONVMIXER_TOP_LEVEL} "Tests")
 convmixer_option(CONVMIXER_BENCH ${CONVMIXER_TOP_LEVEL} "Benchmarks")
+convmixer_option(CONVMIXER_FUZZ OFF "libFuzzer in the targets of tests/fuzz; needs clang")
 convmixer_option(CONVMIXER_SANITIZE "" "Sanitizers, as -fsanitize= takes them: address,undefined or thread")
