@@ -60,6 +60,15 @@ std::vector<int> ClassNames::of_label(const std::string& label) const {
   return found == classes_of_label_.end() ? std::vector<int>() : found->second;
 }
 
+std::string shown(std::string_view text) {
+  constexpr std::size_t kMost = 80;
+  std::string part(text.substr(0, kMost));
+  for (char& c : part) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return part;
+}
+
 int ClassNames::find(const std::string& text, std::string& why) const {
   if (is_number(text)) {
     int index = 0;
@@ -72,10 +81,10 @@ int ClassNames::find(const std::string& text, std::string& why) const {
   const std::vector<int> classes = of_label(text);
   if (classes.size() == 1) return classes[0];
   why = classes.empty()
-            ? fmt::format(
-                  "expected an index, a WordNet id or a label of the model, found \"{:.80}\"", text)
-            : fmt::format("\"{:.80}\" is the label of class {} and of class {}: write the index",
-                          text, classes[0], classes[1]);
+            ? fmt::format("expected an index, a WordNet id or a label of the model, found \"{}\"",
+                          shown(text))
+            : fmt::format("\"{}\" is the label of class {} and of class {}: write the index",
+                          shown(text), classes[0], classes[1]);
   return -1;
 }
 

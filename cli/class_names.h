@@ -5,10 +5,15 @@
 #include <convmixer.h>
 
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
 namespace convmixer::cli {
+
+// A part of a file, fit for a message: at most 80 bytes, without control characters, which would
+// steer the terminal.
+std::string shown(std::string_view text);
 
 // The model's labels, which the library takes to be ImageNet's for 1,000 classes without any. The
 // WordNet ids (n01440764) are known for every model of 1,000 classes, whose order is taken to be

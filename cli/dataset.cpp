@@ -231,8 +231,8 @@ void parse_list(const std::string& file, std::string text, const ClassNames& cla
   for_each_line(dst.text(), [&](std::size_t number, std::size_t begin, std::string_view line) {
     const std::size_t size = path_size(line);
     if (size == std::string_view::npos) {
-      throw Failure(kFailed, fmt::format("{}:{}: expected \"path label\", found \"{:.80}\"", file,
-                                         number, std::string(line)));
+      throw Failure(kFailed, fmt::format("{}:{}: expected \"path label\", found \"{}\"", file,
+                                         number, shown(line)));
     }
     std::string why;
     const std::string label(line.substr(line.find_last_of(kBlank) + 1));
