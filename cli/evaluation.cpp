@@ -83,10 +83,8 @@ void Evaluation::resume() {
   });
 }
 
-// What a share takes: the logits, and 1 KB an image for its sentence.
 std::size_t Evaluation::most_images() const {
-  const std::size_t row = static_cast<std::size_t>(report_.names.count()) * sizeof(float);
-  return std::max(chunk(), std::min(kMostImages, kMostLogitBytes / row) / chunk() * chunk());
+  return cli::most_images(report_.session, report_.names.count());
 }
 
 void Evaluation::run() {
@@ -125,7 +123,7 @@ void Evaluation::lead() {
     }
     learn_rates(bounds, seconds);
     done = bounds.back();
-    if (seconds_since(begin) < kRoundSeconds) share = std::min(most, 2 * share);
+    if (seconds_since(begin) < kSliceSeconds) share = std::min(most, 2 * share);
   }
 }
 

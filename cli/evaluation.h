@@ -44,9 +44,6 @@ class Evaluation {
   void run();
 
  private:
-  static constexpr double kRoundSeconds = 0.5;
-  static constexpr std::size_t kMostImages = 4096, kMostLogitBytes = std::size_t{16} << 20;
-
   std::size_t chunk() const { return static_cast<std::size_t>(report_.session.chunk_size); }
   std::size_t most_images() const;
   std::vector<std::uint64_t> share_out(std::uint64_t first, std::uint64_t last,

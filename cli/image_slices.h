@@ -16,21 +16,27 @@ inline bool is_about_image(convmixer_status status) {
          status != CONVMIXER_INTERNAL_ERROR;
 }
 
+// A slice that took less is followed by a longer one.
+constexpr double kSliceSeconds = 0.5;
+
+// The longest one, in whole chunks: it takes the logits, and 1 KB an image for its sentence.
+inline std::size_t most_images(const convmixer_session_info& session, int num_classes) {
+  constexpr std::size_t kMost = 4096, kMostLogitBytes = std::size_t{16} << 20;
+  const std::size_t row = static_cast<std::size_t>(num_classes) * sizeof(float);
+  const auto chunk = static_cast<std::size_t>(session.chunk_size);
+  return std::max(chunk, std::min(kMost, kMostLogitBytes / row) / chunk * chunk);
+}
+
 // Calls body(begin, count) for the images from `first` to before `last`, one slice after the other.
 // Within a call of the library decoding goes on beside the network, so a slice is long, and yet no
 // more than about a second's work, since a bar and a file of predictions go on from slice to slice.
-// It takes the logits, and 1 KB an image for its sentence. No result depends on the slices.
+// No result depends on the slices.
 template <typename Body>
 void for_each_slice(std::size_t first, std::size_t last, const convmixer_session_info& session,
                     int num_classes, Body body) {
   using Clock = std::chrono::steady_clock;
-  constexpr double kSliceSeconds = 0.5;
-  constexpr std::size_t kMostSlice = 4096, kMostLogitBytes = std::size_t{16} << 20;
-  const std::size_t row = static_cast<std::size_t>(num_classes) * sizeof(float);
-  const auto chunk = static_cast<std::size_t>(session.chunk_size);
-  const std::size_t most =
-      std::max(chunk, std::min(kMostSlice, kMostLogitBytes / row) / chunk * chunk);
-  std::size_t slice = chunk;
+  const std::size_t most = most_images(session, num_classes);
+  auto slice = static_cast<std::size_t>(session.chunk_size);
   for (std::size_t done = first; done < last;) {
     const Clock::time_point begin = Clock::now();
     const std::size_t count = std::min(slice, last - done);
