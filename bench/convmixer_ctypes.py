@@ -118,13 +118,13 @@ class Network:
         handle, calibration, options = self.library.handle, c_void_p(), _sized(ModelOptions)
         handle.convmixer_calibration_create.argtypes = [c_char_p, POINTER(ModelOptions), c_int32, POINTER(c_void_p)]
         handle.convmixer_calibration_add_f32.argtypes = [c_void_p, c_void_p, c_size_t]
-        handle.convmixer_calibration_write.argtypes = [c_void_p, c_char_p, c_int]
+        handle.convmixer_calibration_write.argtypes = [c_void_p, c_char_p, c_int, c_int]
         handle.convmixer_calibration_destroy.argtypes = [c_void_p]
         self.library.call("convmixer_calibration_create", os.fsencode(self.path), byref(options), self.threads,
                           byref(calibration))
         try:
             self.library.call("convmixer_calibration_add_f32", calibration, images.ctypes.data, len(images))
-            self.library.call("convmixer_calibration_write", calibration, os.fsencode(path), 0)  # default clipping
+            self.library.call("convmixer_calibration_write", calibration, os.fsencode(path), 0, 0)  # the defaults
         finally:
             handle.convmixer_calibration_destroy(calibration)
 

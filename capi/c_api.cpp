@@ -83,8 +83,17 @@ std::shared_ptr<const ModelData> open_model(const convmixer_model_options* given
     plan_options.quantization = read_quantization(checkpoint, model->config);
   }
   const Graph graph = build_graph(checkpoint, model->config);
+  if (has_byte_weights(graph) && plan_options.precision != PrecisionOption::kInt8) {
+    refuse(checkpoint.name + ": its weights are int8: expected precision int8");
+  }
   model->num_parameters = count_parameters(graph.nodes);
-  model->plan = make_plan(graph, model->config.mean, model->config.std, plan_options);
+  try {
+    model->plan = make_plan(graph, model->config.mean, model->config.std, plan_options);
+  } catch (const Error& e) {
+    // The plan knows layers, but not the file that they are from.
+    if (e.code() != Code::kFormat) throw;
+    throw Error(e.code(), fmt::format("{}: {}", checkpoint.name, e.what()));
+  }
   model->isa = model->plan->native ? model->plan->native->table->name : "onednn";
   return model;
 }

@@ -76,6 +76,10 @@ convmixer_status convmixer_calibration_create(const char* model_path,
     made->checkpoint = open_checkpoint(model_path);
     made->config = read_config(made->checkpoint, overrides_of(known));
     const Graph graph = build_graph(made->checkpoint, made->config);
+    if (has_byte_weights(graph)) {
+      refuse(made->checkpoint.name +
+             ": its weights are int8: expected the model that they were made from");
+    }
     made->calibrator = std::make_unique<Calibrator>(
         make_plan(graph, made->config.mean, made->config.std, plan_options), count);
     *calibration = made.release();
@@ -128,7 +132,8 @@ convmixer_status convmixer_calibration_add_images(convmixer_calibration* calibra
 }
 
 convmixer_status convmixer_calibration_write(const convmixer_calibration* calibration,
-                                             const char* dst_path, convmixer_clipping clipping) {
+                                             const char* dst_path, convmixer_clipping clipping,
+                                             convmixer_weights weights) {
   return guarded([&] {
     need(calibration, "calibration");
     need(dst_path, "dst_path");
@@ -136,12 +141,22 @@ convmixer_status convmixer_calibration_write(const convmixer_calibration* calibr
     if (number < CONVMIXER_CLIPPING_DEFAULT || number > CONVMIXER_CLIPPING_MIN_MAX) {
       refuse(fmt::format("clipping: expected a convmixer_clipping, found {}", number));
     }
+    const int kind = number_of(weights);
+    if (kind < CONVMIXER_WEIGHTS_DEFAULT || kind > CONVMIXER_WEIGHTS_INT8) {
+      refuse(fmt::format("weights: expected a convmixer_weights, found {}", kind));
+    }
     const Turn turn = turn_of(*calibration);
     if (calibration->spoiled) refuse("an image gave NaN or infinite activations");
     const Quantization quantization = calibration->calibrator->choose(
         number == CONVMIXER_CLIPPING_MIN_MAX ? Clipping::kMinMax : Clipping::kMeanSquaredError);
     Checkpoint checkpoint = calibration->checkpoint;
     add_quantization(quantization, calibration->config, checkpoint);
+    if (kind == CONVMIXER_WEIGHTS_INT8) {
+      const Graph graph = build_graph(calibration->checkpoint, calibration->config);
+      add_byte_weights(
+          std::make_shared<const std::vector<ByteBlock>>(quantize_blocks(graph, quantization)),
+          checkpoint);
+    }
     write_safetensors(dst_path, checkpoint, calibration->config);
   });
 }

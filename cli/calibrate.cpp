@@ -23,7 +23,7 @@ struct Options {
   ModelOptions model;
   convmixer_image_options image = CONVMIXER_IMAGE_OPTIONS_INIT;
   std::vector<std::string> images;
-  std::string root, input, output, clip = "mse";
+  std::string root, input, output, clip = "mse", weights = "keep";
   int samples = 256;
 };
 
@@ -129,7 +129,8 @@ void calibrate(const Options& o) {
       o.input.empty() ? add_images(o, calibration.get()) : add_array(o, calibration.get());
   check(convmixer_calibration_write(
       calibration.get(), o.output.c_str(),
-      o.clip == "minmax" ? CONVMIXER_CLIPPING_MIN_MAX : CONVMIXER_CLIPPING_MEAN_SQUARED_ERROR));
+      o.clip == "minmax" ? CONVMIXER_CLIPPING_MIN_MAX : CONVMIXER_CLIPPING_MEAN_SQUARED_ERROR,
+      o.weights == "int8" ? CONVMIXER_WEIGHTS_INT8 : CONVMIXER_WEIGHTS_DEFAULT));
   print(fmt::format("{}: scales from {} images; use it with --precision int8\n", o.output, count));
 }
 
@@ -162,6 +163,13 @@ void add_calibrate(CLI::App& app) {
                   "Which values get bytes of their own: mse (the range with the least mean squared "
                   "error) or minmax (all that occur)")
       ->check(CLI::IsMember({"mse", "minmax"}))
+      ->type_name("NAME")
+      ->capture_default_str();
+  command
+      .add_option("--weights", o->weights,
+                  "What to store: keep (the weights as they are, for any precision) or int8 (the "
+                  "bytes that int8 makes of them: a quarter of the size, for int8 only)")
+      ->check(CLI::IsMember({"keep", "int8"}))
       ->type_name("NAME")
       ->capture_default_str();
   command.add_option("--output", o->output, "The safetensors file to write")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/graph.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace convmixer {
@@ -24,6 +25,13 @@ Weights Weights::own(std::vector<float> values) {
   weights.size = array->size();
   weights.owner = std::move(array);
   return weights;
+}
+
+bool has_byte_weights(const Graph& graph) {
+  const auto is_bytes = [](const Node& node) { return node.weights.bytes != nullptr; };
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& node) {
+    return std::any_of(node.body.begin(), node.body.end(), is_bytes);
+  });
 }
 
 }  // namespace convmixer

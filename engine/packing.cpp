@@ -147,11 +147,12 @@ PackedDepthwise pack_depthwise(const Node& node, const KernelTable& table,
 bool has_non_finite(const Node& node) {
   // x·0 is 0 for finite x and NaN otherwise, and a sum of them vectorises; 16 of them at a time.
   float sum[16] = {};
+  const std::size_t size = node.weights.data != nullptr ? node.weights.size : 0;
   std::size_t i = 0;
-  for (; i + 16 <= node.weights.size; i += 16) {
+  for (; i + 16 <= size; i += 16) {
     for (std::size_t j = 0; j < 16; ++j) sum[j] += node.weights.data[i + j] * 0.0f;
   }
-  for (; i < node.weights.size; ++i) sum[0] += node.weights.data[i] * 0.0f;
+  for (; i < size; ++i) sum[0] += node.weights.data[i] * 0.0f;
   return std::any_of(sum, sum + 16, [](float v) { return v != 0.0f; }) || non_finite(node.bias) ||
          non_finite(node.affine.scale) || non_finite(node.affine.shift);
 }

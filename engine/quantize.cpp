@@ -3,19 +3,18 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <initializer_list>
+#include <numeric>
 #include <string>
 #include <utility>
 
+#include "engine/byte_weights.h"
 #include "support/error.h"
 
 namespace convmixer {
 namespace {
-
-constexpr double kLargest = 127;  // of the weights' bytes
 
 void check_tensor(const ChannelScales& scales, const std::string& name, int dim) {
   const auto count = static_cast<std::size_t>(dim);
@@ -38,19 +37,8 @@ void check_tensor(const ChannelScales& scales, const std::string& name, int dim)
   }
 }
 
-// Weights of output channel o with the source's scales multiplied in: their common scale, and what
-// each is in bytes.
-template <typename Weight>
-double row_scale(int count, Weight weight) {
-  double largest = 0;
-  for (int i = 0; i < count; ++i) largest = std::max(largest, std::abs(weight(i)));
-  return largest > 0 && std::isfinite(largest) ? largest / kLargest : 1;
-}
-
-std::int8_t to_signed_byte(double value) {
-  // NaN and infinities become 0: such a model is warned of when it is described.
-  if (!std::isfinite(value)) return 0;
-  return static_cast<std::int8_t>(std::clamp(std::nearbyint(value), -kLargest, kLargest));
+std::vector<double> doubles(const std::vector<float>& values) {
+  return {values.begin(), values.end()};
 }
 
 // y = scale·x + shift behind the activation → bytes of dst.
@@ -124,6 +112,7 @@ PackedDepthwise quantize_depthwise(const Node& node, const ChannelScales& src,
                                    const ChannelScales& dst, const KernelTable& table) {
   const int k = node.kernel_size, lanes = table.lanes, blocks = ceil_div(node.oc, lanes);
   const auto channels = static_cast<std::size_t>(node.oc);
+  const ByteWeights weights = depthwise_bytes(node, src);
   PackedDepthwise packed;
   packed.kernel_size = k;
   packed.activation = kernel_activation(node.activation);
@@ -131,37 +120,30 @@ PackedDepthwise quantize_depthwise(const Node& node, const ChannelScales& src,
                                  static_cast<std::size_t>(depthwise_words(k, table.per_word)));
   packed.row_zero =
       Buffer<float>(static_cast<std::size_t>(blocks * lanes) * static_cast<std::size_t>(k));
-  std::vector<double> unscale(channels), src_scale(channels), scale(channels), shift(channels);
-  const auto real = [&](int c, int tap) {
-    return static_cast<double>(node.weights.data[static_cast<std::ptrdiff_t>(c) * k * k + tap]) *
-           src.scale[static_cast<std::size_t>(c)];
-  };
-  for (int c = 0; c < node.oc; ++c) {
-    const auto at = static_cast<std::size_t>(c);
-    unscale[at] = row_scale(k * k, [&](int tap) { return real(c, tap); });
-    const double a = node.affine.scale.empty() ? 1 : node.affine.scale[at];
-    src_scale[at] = src.scale[at] / dst.scale[at];
-    scale[at] = a / dst.scale[at];
-    shift[at] = dst.zero_point[at] - src.zero_point[at] * src_scale[at];
+  std::vector<double> src_scale(channels), scale(channels), shift(channels);
+  for (std::size_t c = 0; c < channels; ++c) {
+    const double a = node.affine.scale.empty() ? 1 : node.affine.scale[c];
+    src_scale[c] = src.scale[c] / dst.scale[c];
+    scale[c] = a / dst.scale[c];
+    shift[c] = dst.zero_point[c] - src.zero_point[c] * src_scale[c];
   }
-  const auto byte = [&](int c, int tap) {
-    return to_signed_byte(real(c, tap) / unscale[static_cast<std::size_t>(c)]);
+  const auto row = [&](int c, int ky) {
+    return weights.bytes + (static_cast<std::ptrdiff_t>(c) * k + ky) * k;
   };
   auto* const bytes = reinterpret_cast<std::int8_t*>(packed.weights.data());
   place_taps(node.oc, k, table,
-             [&](std::size_t at, int c, int ky, int kx) { bytes[at] = byte(c, ky * k + kx); });
+             [&](std::size_t at, int c, int ky, int kx) { bytes[at] = row(c, ky)[kx]; });
   auto* const zeros = reinterpret_cast<std::int32_t*>(packed.row_zero.data());
   for (int c = 0; c < node.oc; ++c) {
     for (int ky = 0; ky < k; ++ky) {
-      int sum = 0;
-      for (int kx = 0; kx < k; ++kx) sum += byte(c, ky * k + kx);
       zeros[(c / lanes * k + ky) * lanes + c % lanes] =
-          sum * static_cast<int>(src.zero_point[static_cast<std::size_t>(c)]);
+          std::accumulate(row(c, ky), row(c, ky) + k, 0) *
+          static_cast<int>(src.zero_point[static_cast<std::size_t>(c)]);
     }
   }
   node.weights.let_go();
   packed.bias = padded(node.bias, 0, node.oc, blocks * lanes);
-  packed.unscale = padded(unscale, 0, node.oc, blocks * lanes);
+  packed.unscale = padded(doubles(weights.scale), 0, node.oc, blocks * lanes);
   packed.src_scale = padded(src_scale, 0, node.oc, blocks * lanes);
   packed.scale = padded(scale, 0, node.oc, blocks * lanes);
   packed.shift = padded(shift, 0, node.oc, blocks * lanes);
@@ -173,29 +155,23 @@ PackedDepthwise quantize_depthwise(const Node& node, const ChannelScales& src,
 PackedPointwise quantize_pointwise(const Node& node, const ChannelScales& src,
                                    const ChannelScales& dst, const KernelTable& table) {
   const int ic = node.ic, count = ceil_div(node.oc, table.oc_tile) * table.oc_tile;
+  const ByteWeights weights = pointwise_bytes(node, src);
   PackedPointwise packed = pack_epilogue(node, node.affine, table, ic);
   packed.weights = Buffer<float>(product_words(packed, table, table.per_word));
-  std::vector<double> unscale(static_cast<std::size_t>(node.oc)), bias(unscale.size());
-  const auto real = [&](int o, int i) {
-    return static_cast<double>(node.weights.data[static_cast<std::ptrdiff_t>(o) * ic + i]) *
-           src.scale[static_cast<std::size_t>(i)];
-  };
-  for (int o = 0; o < node.oc; ++o) {
-    unscale[static_cast<std::size_t>(o)] = row_scale(ic, [&](int i) { return real(o, i); });
-  }
-  std::vector<double> zeros(unscale.size());  // Σ byte · src's zero point
   auto* const bytes = reinterpret_cast<std::int8_t*>(packed.weights.data());
-  place_product(ic, node.oc, table.per_word, table, [&](std::size_t at, int o, int i) {
-    const auto row = static_cast<std::size_t>(o);
-    bytes[at] = to_signed_byte(real(o, i) / unscale[row]);
-    zeros[row] += bytes[at] * static_cast<double>(src.zero_point[static_cast<std::size_t>(i)]);
-  });
-  node.weights.let_go();
-  for (std::size_t o = 0; o < bias.size(); ++o) {
-    bias[o] = (node.bias.empty() ? 0 : node.bias[o]) - unscale[o] * zeros[o];
+  const auto row = [&](int o) { return weights.bytes + static_cast<std::ptrdiff_t>(o) * ic; };
+  place_product(ic, node.oc, table.per_word, table,
+                [&](std::size_t at, int o, int i) { bytes[at] = row(o)[i]; });
+  const std::vector<float> own_bias = float_bias(node);
+  std::vector<double> bias(own_bias.size());
+  for (int o = 0; o < node.oc; ++o) {
+    const auto at = static_cast<std::size_t>(o);
+    const double zeros = std::inner_product(row(o), row(o) + ic, src.zero_point.begin(), 0.0);
+    bias[at] = own_bias[at] - weights.scale[at] * zeros;
   }
+  node.weights.let_go();
   packed.bias = padded(bias, 0, node.oc, count);
-  packed.unscale = padded(unscale, 0, node.oc, count);
+  packed.unscale = padded(doubles(weights.scale), 0, node.oc, count);
   add_destination(packed, node, dst, table);
   return packed;
 }

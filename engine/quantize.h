@@ -8,10 +8,8 @@
 
 namespace convmixer {
 
-// The fused, folded nodes for a table of kInt8. Weights are symmetric: signed bytes −127 … 127
-// times the scale of their output channel, which is its largest |weight| / 127 after `src`'s scales
-// are multiplied in. (See kernels/kernels.h for what each vector holds.) Weights stay floats;
-// results become bytes of `dst`.
+// The fused, folded nodes for a table of kInt8. (See kernels/kernels.h for what each vector holds.)
+// The patch embedding's weights stay floats; results become bytes of `dst`.
 PackedPointwise quantize_patch_embed(const Node& node, const ChannelScales& dst,
                                      const KernelTable& table, PatchOrder order);
 PackedDepthwise quantize_depthwise(const Node& node, const ChannelScales& src,

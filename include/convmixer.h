@@ -373,10 +373,18 @@ typedef enum convmixer_clipping {
   CONVMIXER_CLIPPING_MIN_MAX = 2             /* all that was seen */
 } convmixer_clipping;
 
-/* `model_path` as for convmixer_model_open; options: isa and what wins over the file, which is written
-   with the model; another precision, oneDNN or Strassen products are refused. threads as in
-   convmixer_session_options. The file is read again when the calibration is written: until it is
-   destroyed, nobody may change or truncate it. */
+/* What the written model's weights are. */
+typedef enum convmixer_weights {
+  CONVMIXER_WEIGHTS_DEFAULT = 0, /* what they were */
+  CONVMIXER_WEIGHTS_INT8 = 1     /* those of the blocks the bytes that CONVMIXER_PRECISION_INT8 makes of
+                                    them, with the same results, in about a quarter of the size: a
+                                    model for that precision only */
+} convmixer_weights;
+
+/* `model_path` as for convmixer_model_open, but no model whose weights are int8; options: isa and
+   what wins over the file, which is written with the model; another precision, oneDNN or Strassen
+   products are refused. threads as in convmixer_session_options. The file is read again when the
+   calibration is written: until it is destroyed, nobody may change or truncate it. */
 CONVMIXER_API convmixer_status convmixer_calibration_create(const char* model_path,
                                                             const convmixer_model_options* options,
                                                             int32_t threads,
@@ -396,7 +404,8 @@ CONVMIXER_API convmixer_status convmixer_calibration_add_images(
 /* Writes the model as convmixer_convert does. At least one image must have been added. */
 CONVMIXER_API convmixer_status convmixer_calibration_write(const convmixer_calibration* calibration,
                                                            const char* dst_path,
-                                                           convmixer_clipping clipping);
+                                                           convmixer_clipping clipping,
+                                                           convmixer_weights weights);
 
 CONVMIXER_API void convmixer_calibration_destroy(convmixer_calibration* calibration); /* or null */
 

@@ -153,27 +153,44 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return text + "]";
 }
 
-Weights Checkpoint::floats(const std::string& tensor,
-                           const std::vector<std::int64_t>& shape) const {
+const TensorView& Checkpoint::find(const std::string& tensor,
+                                   const std::vector<std::int64_t>& shape) const {
   const auto found = tensors.find(tensor);
   if (found == tensors.end()) {
     throw Error(Code::kFormat, fmt::format("{}: expected tensor {} of shape {}, found none", name,
                                            shown(tensor), shape_text(shape)));
   }
-  const TensorView& view = found->second;
-  if (view.shape != shape) {
+  if (found->second.shape != shape) {
     throw Error(Code::kFormat,
                 fmt::format("{}: expected tensor {} of shape {}, found shape {}", name,
-                            shown(tensor), shape_text(shape), shape_text(view.shape)));
+                            shown(tensor), shape_text(shape), shape_text(found->second.shape)));
   }
+  return found->second;
+}
+
+Weights Checkpoint::view_of(const TensorView& view) const {
+  Weights weights;
+  weights.owner = view.owner != nullptr ? view.owner : owner;
+  weights.map = view.owner != nullptr ? nullptr : map;
+  return weights;
+}
+
+void Checkpoint::refuse_dtype(const std::string& tensor, const char* expected) const {
+  throw Error(Code::kFormat,
+              fmt::format("{}: expected tensor {} of dtype {}, found {}", name, shown(tensor),
+                          expected, in_quotes(tensors.at(tensor).dtype_name)));
+}
+
+Weights Checkpoint::floats(const std::string& tensor,
+                           const std::vector<std::int64_t>& shape) const {
+  const TensorView& view = find(tensor, shape);
   Weights weights;
   switch (view.dtype) {
     case DType::kF32:
       if (reinterpret_cast<std::uintptr_t>(view.data) % alignof(float) == 0) {
+        weights = view_of(view);
         weights.data = reinterpret_cast<const float*>(view.data);
         weights.size = view.bytes / sizeof(float);
-        weights.owner = view.owner != nullptr ? view.owner : owner;
-        weights.map = view.owner != nullptr ? nullptr : map;
         return weights;
       }
       weights = Weights::own(convert<from_f32>(view, 4));
@@ -187,12 +204,26 @@ Weights Checkpoint::floats(const std::string& tensor,
     case DType::kF64:
       weights = Weights::own(convert<from_f64>(view, 8));
       break;
+    case DType::kI8:
     case DType::kOther:
-      throw Error(Code::kFormat,
-                  fmt::format("{}: expected tensor {} of dtype F32, F16, BF16 or F64, found {}",
-                              name, shown(tensor), in_quotes(view.dtype_name)));
+      refuse_dtype(tensor, "F32, F16, BF16 or F64");
   }
   if (map != nullptr && view.owner == nullptr) map->let_go(view.data, view.bytes);
+  return weights;
+}
+
+Weights Checkpoint::bytes(const std::string& tensor, const std::vector<std::int64_t>& shape) const {
+  const TensorView& view = find(tensor, shape);
+  if (view.dtype != DType::kI8) refuse_dtype(tensor, "I8");
+  Weights weights = view_of(view);
+  weights.bytes = reinterpret_cast<const std::int8_t*>(view.data);
+  weights.size = view.bytes;
+  if (std::memchr(view.data, 0x80, view.bytes) != nullptr) {
+    throw Error(Code::kFormat,
+                fmt::format("{}: expected values of -127 to 127 in tensor {}, found -128", name,
+                            shown(tensor)));
+  }
+  weights.let_go();
   return weights;
 }
 

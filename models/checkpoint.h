@@ -47,8 +47,16 @@ struct Checkpoint {
   // missing, has another shape or another dtype.
   Weights floats(const std::string& tensor, const std::vector<std::int64_t>& shape) const;
 
+  // An I8 tensor's bytes, a view. The same errors, and kFormat for a byte of −128.
+  Weights bytes(const std::string& tensor, const std::vector<std::int64_t>& shape) const;
+
   // A tensor's name for a message, in quotes, and what the file calls it where that differs.
   std::string shown(const std::string& tensor) const;
+
+ private:
+  const TensorView& find(const std::string& tensor, const std::vector<std::int64_t>& shape) const;
+  Weights view_of(const TensorView& view) const;  // all but the pointer and the size
+  [[noreturn]] void refuse_dtype(const std::string& tensor, const char* expected) const;
 };
 
 // Opens a file by its content, whatever its name, or the one in a folder of Hugging Face's

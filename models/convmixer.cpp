@@ -300,12 +300,35 @@ class GraphBuilder {
     return values<double>(tensor, size);
   }
 
+  bool is_bytes(const std::string& tensor) const {
+    const auto found = checkpoint_.tensors.find(tensor);
+    return found != checkpoint_.tensors.end() && found->second.dtype == DType::kI8;
+  }
+
+  std::vector<float> weight_scales(const std::string& layer) {
+    const std::string tensor = kQuantPrefix + layer + kWeightScaleSuffix;
+    std::vector<float> scales = values<float>(tensor, config_.dim);
+    for (std::size_t c = 0; c < scales.size(); ++c) {
+      if (std::isfinite(scales[c]) && scales[c] > 0) continue;
+      fail(Code::kFormat, checkpoint_.name,
+           fmt::format("expected positive values in tensor '{}', found {} at index {}", tensor,
+                       scales[c], c));
+    }
+    return scales;
+  }
+
   // `key` is the tensors' prefix, with its last dot.
   Node convolution(Op op, const std::string& name, const std::string& key, int ic, int kernel_size,
                    const Shape& shape) {
     Node convolution = node(op, name, ic, config_.dim);
     convolution.kernel_size = kernel_size;
-    convolution.weights = floats(key + "weight", shape);
+    if (op != Op::kPatchEmbed && is_bytes(key + "weight")) {
+      used_.insert(key + "weight");
+      convolution.weights = checkpoint_.bytes(key + "weight", shape);
+      convolution.weight_scale = weight_scales(name);
+    } else {
+      convolution.weights = floats(key + "weight", shape);
+    }
     convolution.bias = doubles(key + "bias", config_.dim);
     return convolution;
   }

@@ -10,7 +10,7 @@ constexpr KnownDType kDTypes[] = {
     {"I64", DType::kOther, 64},        {"U64", DType::kOther, 64},
     {"I32", DType::kOther, 32},        {"U32", DType::kOther, 32},
     {"I16", DType::kOther, 16},        {"U16", DType::kOther, 16},
-    {"I8", DType::kOther, 8},          {"U8", DType::kOther, 8},
+    {"I8", DType::kI8, 8},             {"U8", DType::kOther, 8},
     {"BOOL", DType::kOther, 8},        {"C64", DType::kOther, 64},
     {"F8_E4M3", DType::kOther, 8},     {"F8_E5M2", DType::kOther, 8},
     {"F8_E4M3FNUZ", DType::kOther, 8}, {"F8_E5M2FNUZ", DType::kOther, 8},

@@ -7,8 +7,9 @@
 
 namespace convmixer {
 
-// The dtypes that Checkpoint::floats() reads; all others, known or not, are kOther.
-enum class DType : std::uint8_t { kF32, kF16, kBF16, kF64, kOther };
+// The dtypes that Checkpoint::floats() reads, and that of its bytes(); all others, known or not,
+// are kOther.
+enum class DType : std::uint8_t { kF32, kF16, kBF16, kF64, kI8, kOther };
 
 // A dtype by safetensors' name, which the other formats' readers use for theirs as well.
 struct KnownDType {

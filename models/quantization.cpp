@@ -34,14 +34,29 @@ void check_made_for(const Checkpoint& checkpoint, const ModelConfig& config) {
                           checkpoint.name, in_quotes(found->second), in_quotes(made_for(config))));
 }
 
-void add_tensor(const std::string& name, const std::vector<float>& values, Checkpoint& checkpoint) {
+// A view of `values`, which `owner` keeps, or else the caller.
+void add_tensor(const std::string& name, const std::vector<float>& values, Checkpoint& checkpoint,
+                const std::shared_ptr<const void>& owner = nullptr) {
   TensorView view;
   view.dtype = DType::kF32;
   view.dtype_name = "F32";
   view.shape = {static_cast<std::int64_t>(values.size())};
   view.data = reinterpret_cast<const std::uint8_t*>(values.data());
   view.bytes = values.size() * sizeof(float);
+  view.owner = owner;
   checkpoint.tensors[name] = view;
+}
+
+// The bytes in place of `name`, of the same shape, and the scales of `layer`.
+void add_bytes(const std::string& name, const std::string& layer, const ByteWeights& weights,
+               const std::shared_ptr<const void>& owner, Checkpoint& checkpoint) {
+  TensorView& view = checkpoint.tensors.at(name);
+  view.dtype = DType::kI8;
+  view.dtype_name = "I8";
+  view.data = reinterpret_cast<const std::uint8_t*>(weights.bytes);
+  view.bytes = weights.own.size();
+  view.owner = owner;
+  add_tensor(kQuantPrefix + layer + kWeightScaleSuffix, weights.scale, checkpoint, owner);
 }
 
 bool is_scale(const std::string& tensor) { return tensor.starts_with(kQuantPrefix); }
@@ -60,7 +75,8 @@ std::vector<std::string> quantized_layers(int depth) {
 Quantization read_quantization(const Checkpoint& checkpoint, const ModelConfig& config) {
   std::set<std::string> left;
   for (const auto& [name, tensor] : checkpoint.tensors) {
-    if (is_scale(name)) left.insert(name);
+    // Weights' scales are build_graph's to read, and to miss.
+    if (is_scale(name) && !name.ends_with(kWeightScaleSuffix)) left.insert(name);
   }
   Quantization quantization;
   if (left.empty()) {
@@ -111,6 +127,21 @@ void add_quantization(const Quantization& quantization, const ModelConfig& confi
     add_tensor(key + ".zero_point", scales[i]->zero_point, checkpoint);
   }
   checkpoint.metadata[kMadeForKey] = made_for(config);
+}
+
+void add_byte_weights(std::shared_ptr<const std::vector<ByteBlock>> blocks,
+                      Checkpoint& checkpoint) {
+  const auto zeros = std::make_shared<const std::vector<float>>(
+      blocks->empty() ? 0 : blocks->front().pointwise_bias.size());
+  for (std::size_t i = 0; i < blocks->size(); ++i) {
+    const ByteBlock& block = (*blocks)[i];
+    const std::string key = fmt::format("blocks.{}.", i);
+    add_bytes(key + "0.fn.0.weight", key + "depthwise", block.depthwise, blocks, checkpoint);
+    add_bytes(key + "1.weight", key + "pointwise", block.pointwise, blocks, checkpoint);
+    add_tensor(key + "1.bias", block.pointwise_bias, checkpoint, blocks);
+    add_tensor(key + "0.fn.2.bias", *zeros, checkpoint, zeros);
+    add_tensor(key + "0.fn.2.running_mean", *zeros, checkpoint, zeros);
+  }
 }
 
 }  // namespace convmixer

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scales of int8 in a model file: F32 tensors quant.LAYER.scale and quant.LAYER.zero_point of
-// [dim] values each, where LAYER is stem, blocks.N.depthwise or blocks.N.pointwise.
+// int8 in a model file: F32 tensors quant.LAYER.scale and quant.LAYER.zero_point of [dim] values
+// each, where LAYER is stem, blocks.N.depthwise or blocks.N.pointwise. Where the blocks' weights
+// are I8, quant.LAYER.weight_scale of [dim] values goes with each of them (engine/graph.h,
+// weight_scale).
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "engine/byte_weights.h"
 #include "engine/scales.h"
 #include "models/convmixer.h"
 
@@ -13,6 +17,7 @@ namespace convmixer {
 
 // Tensors of this prefix belong to the scales, and none of the network's does.
 constexpr const char* kQuantPrefix = "quant.";
+constexpr const char* kWeightScaleSuffix = ".weight_scale";
 
 // Error(kUnsupported) where the file has no such tensor at all. All must be there, for each layer
 // of `config` and no other, with values that check_quantization accepts: Error(kFormat) names file
@@ -24,6 +29,10 @@ Quantization read_quantization(const Checkpoint& checkpoint, const ModelConfig& 
 // `quantization`, which must outlive it. The metadata says what they were made for.
 void add_quantization(const Quantization& quantization, const ModelConfig& config,
                       Checkpoint& checkpoint);
+
+// Puts the blocks' bytes in the place of their weights, with the biases that belong to them; the
+// depthwise BatchNorms keep no mean and no bias, which those biases hold now.
+void add_byte_weights(std::shared_ptr<const std::vector<ByteBlock>> blocks, Checkpoint& checkpoint);
 
 // Layer names in the order stem, blocks.0.depthwise, blocks.0.pointwise, ….
 std::vector<std::string> quantized_layers(int depth);

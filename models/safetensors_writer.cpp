@@ -47,6 +47,9 @@ std::vector<NewTensor> new_tensors(const Checkpoint& checkpoint) {
       case DType::kBF16:
         tensors.push_back({&name, &src, "BF16", 2});
         break;
+      case DType::kI8:
+        tensors.push_back({&name, &src, "I8", 1});
+        break;
       default:
         tensors.push_back({&name, &src, "F32", 4});
     }
@@ -85,9 +88,10 @@ std::string header_of(const std::string& path, const std::vector<NewTensor>& ten
 
 void write_tensor(OutputFile& file, const Checkpoint& checkpoint, const NewTensor& tensor) {
   const TensorView& src = *tensor.src;
-  if (src.dtype == DType::kF16 || src.dtype == DType::kBF16) {
+  if (src.dtype == DType::kF16 || src.dtype == DType::kBF16 || src.dtype == DType::kI8) {
     file.write(src.data, src.bytes);
-    if (checkpoint.map != nullptr) checkpoint.map->let_go(src.data, src.bytes);
+    if (checkpoint.map != nullptr && src.owner == nullptr)
+      checkpoint.map->let_go(src.data, src.bytes);
     return;
   }
   const Weights weights = checkpoint.floats(*tensor.name, src.shape);

@@ -15,7 +15,7 @@ namespace convmixer {
 std::string metadata_text(const Checkpoint& checkpoint, const ModelConfig& config);
 
 // Writes the checkpoint's tensors, the configuration and what else the checkpoint has as
-// __metadata__. F32, F16 and BF16 stay the bytes they were, F64 becomes F32, as which it is
+// __metadata__. F32, F16, BF16 and I8 stay the bytes they were, F64 becomes F32, as which it is
 // computed; BatchNorm's num_batches_tracked, which only training reads, is left out. Larger types
 // come first, each sorted by name, and the data begins at a multiple of 64 bytes of the file, so
 // every tensor is aligned; the same model gives the same bytes, and so does a file that was

@@ -93,23 +93,28 @@ static void test_calibration_add(const char* dst) {
   CHECK(convmixer_calibration_add_images(c, NULL, 0, NULL, NULL) == CONVMIXER_OK);
   o.image_width = 32;
   BAD(convmixer_calibration_add_images(c, images, 3, &o, r), "the model's");
-  BAD(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_DEFAULT), "image");
+  BAD(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_DEFAULT, CONVMIXER_WEIGHTS_DEFAULT),
+      "image");
   CHECK(convmixer_calibration_add_images(c, images + 1, 1, NULL, r) == CONVMIXER_OK);
-  BAD(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_DEFAULT), "image");
+  BAD(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_DEFAULT, CONVMIXER_WEIGHTS_DEFAULT),
+      "image");
   CHECK(convmixer_calibration_add_images(c, images, 3, NULL, r) == CONVMIXER_OK);
   CHECK(r[0].status == CONVMIXER_OK && r[0].error[0] == '\0' && r[2].status == CONVMIXER_OK);
   CHECK(r[1].status == CONVMIXER_IO_ERROR && strstr(r[1].error, "/nowhere") != NULL);
-  CHECK(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_DEFAULT) == CONVMIXER_OK);
+  CHECK(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_DEFAULT,
+                                    CONVMIXER_WEIGHTS_DEFAULT) == CONVMIXER_OK);
   convmixer_calibration_destroy(c);
   few = read_file(dst, &size);
   c = new_calibration();
   images[1] = images[2];
   CHECK(convmixer_calibration_add_images(c, images, 2, NULL, r) == CONVMIXER_OK);
-  CHECK(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_MEAN_SQUARED_ERROR) == CONVMIXER_OK);
+  CHECK(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_MEAN_SQUARED_ERROR,
+                                    CONVMIXER_WEIGHTS_DEFAULT) == CONVMIXER_OK);
   same = read_file(dst, &size_again);
   CHECK(size == size_again && memcmp(few, same, size) == 0);
   free(same);
-  CHECK(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_MIN_MAX) == CONVMIXER_OK);
+  CHECK(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_MIN_MAX,
+                                    CONVMIXER_WEIGHTS_DEFAULT) == CONVMIXER_OK);
   same = read_file(dst, &size_again);
   CHECK(size == size_again);
   free(same);
@@ -134,14 +139,23 @@ static void test_calibration_f32(const char* dst) {
   BAD(convmixer_calibration_add_f32(c, NULL, 1), "src");
   CHECK(convmixer_calibration_add_f32(c, NULL, 0) == CONVMIXER_OK);
   CHECK(convmixer_calibration_add_f32(c, src, 2) == CONVMIXER_OK);
-  BAD(convmixer_calibration_write(NULL, dst, CONVMIXER_CLIPPING_DEFAULT), "calibration");
-  BAD(convmixer_calibration_write(c, NULL, CONVMIXER_CLIPPING_DEFAULT), "dst_path");
-  BAD(convmixer_calibration_write(c, dst, (convmixer_clipping)3), "clipping");
-  BAD(convmixer_calibration_write(c, dst, (convmixer_clipping)-1), "clipping");
-  BAD(convmixer_calibration_write(c, MODEL, CONVMIXER_CLIPPING_DEFAULT), "another file");
-  REFUSED(convmixer_calibration_write(c, "/nowhere/at.all", CONVMIXER_CLIPPING_DEFAULT),
+  BAD(convmixer_calibration_write(NULL, dst, CONVMIXER_CLIPPING_DEFAULT, CONVMIXER_WEIGHTS_DEFAULT),
+      "calibration");
+  BAD(convmixer_calibration_write(c, NULL, CONVMIXER_CLIPPING_DEFAULT, CONVMIXER_WEIGHTS_DEFAULT),
+      "dst_path");
+  BAD(convmixer_calibration_write(c, dst, (convmixer_clipping)3, CONVMIXER_WEIGHTS_DEFAULT),
+      "clipping");
+  BAD(convmixer_calibration_write(c, dst, (convmixer_clipping)-1, CONVMIXER_WEIGHTS_DEFAULT),
+      "clipping");
+  BAD(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_DEFAULT, (convmixer_weights)2),
+      "weights");
+  BAD(convmixer_calibration_write(c, MODEL, CONVMIXER_CLIPPING_DEFAULT, CONVMIXER_WEIGHTS_DEFAULT),
+      "another file");
+  REFUSED(convmixer_calibration_write(c, "/nowhere/at.all", CONVMIXER_CLIPPING_DEFAULT,
+                                      CONVMIXER_WEIGHTS_DEFAULT),
           CONVMIXER_IO_ERROR, "/nowhere");
-  CHECK(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_DEFAULT) == CONVMIXER_OK);
+  CHECK(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_DEFAULT,
+                                    CONVMIXER_WEIGHTS_DEFAULT) == CONVMIXER_OK);
   o.isa = "portable";
   o.precision = CONVMIXER_PRECISION_INT8;
   CHECK(convmixer_model_open(dst, &o, &model) == CONVMIXER_OK);
@@ -158,7 +172,8 @@ static void test_calibration_f32(const char* dst) {
   BAD(convmixer_calibration_add_f32(c, src, 2), "stem has NaN");
   src[kImageBytes + 7] = 0.0f;
   BAD(convmixer_calibration_add_f32(c, src, 2), "an earlier image");
-  BAD(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_DEFAULT), "NaN");
+  BAD(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_DEFAULT, CONVMIXER_WEIGHTS_DEFAULT),
+      "NaN");
   convmixer_calibration_destroy(c);
 }
 

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// convmixer calibrate --weights int8: files whose weights are the bytes that int8 computes with.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+
+#include "calibrate_command.h"
+
+namespace convmixer::test {
+namespace {
+
+constexpr const char* kDepthwise = "blocks.3.0.fn.0.weight";
+constexpr const char* kPointwise = "blocks.7.1.weight";
+constexpr const char* kDepthwiseScale = "quant.blocks.3.depthwise.weight_scale";
+constexpr const char* kPointwiseScale = "quant.blocks.7.pointwise.weight_scale";
+
+class ByteWeightsFile : public Calibrate {
+ protected:
+  // Probabilities of images of data/cifar, by classify.
+  std::string logits(const std::string& model) {
+    run(int8({"classify", "--json", "--model", model, kCifar + "/ship", kCifar + "/cat"}));
+    EXPECT_EQ(code, 0) << err;
+    return out;
+  }
+
+  std::string with_bytes(std::vector<std::string> arguments = {}) {
+    arguments.insert(arguments.end(), {"--weights", "int8", "--images", kCifar + "/dog"});
+    const std::string model = calibrated(arguments);
+    fs::rename(model, path("bytes"));
+    return path("bytes");
+  }
+};
+
+TEST_F(ByteWeightsFile, GivesTheSameResultsInLessSpace) {
+  fs::rename(calibrated({"--images", kCifar + "/dog"}), path("kept"));
+  const std::string kept = path("kept");
+  const std::string want = logits(kept);
+  const std::uintmax_t kept_size = fs::file_size(kept);
+  const std::string model = with_bytes();
+  EXPECT_EQ(logits(model), want);
+  // 531,000 of 560,000 parameters are bytes; the other tensors and the header stay.
+  EXPECT_LT(fs::file_size(model), kept_size * 0.33);
+  CheckpointFile file = parse_file(read_text(model));
+  EXPECT_EQ(file.tensors.at(kDepthwise).dtype, "I8");
+  EXPECT_EQ(file.tensors.at(kPointwise).dtype, "I8");
+  EXPECT_EQ(file.tensors.at("stem.0.weight").dtype, "F32");
+  EXPECT_EQ(file.tensors.at("head.weight").dtype, "F32");
+  // What the parameters are and how many does not depend on how they are stored.
+  run(int8({"describe", "--model", kept}));
+  const std::string described = out;
+  run(int8({"describe", "--model", model}));
+  EXPECT_EQ(code, 0) << err;
+  EXPECT_EQ(out.substr(out.find('\n')), described.substr(described.find('\n')));
+}
+
+TEST_F(ByteWeightsFile, IsConvertedAsItIs) {
+  const std::string model = with_bytes();
+  run({"convert", "--model", model, "--output", path("converted")});
+  ASSERT_EQ(code, 0) << err;
+  EXPECT_EQ(read_text(path("converted")), read_text(model));
+}
+
+TEST_F(ByteWeightsFile, AnOddModelToo) {
+  const std::string tiny = kData + "/tiny/odd_20";
+  const auto run_of = [&](const std::string& weights) {
+    calibrated({"--model", tiny + "/timm.safetensors", "--image-size", "31", "--input",
+                tiny + "/input.npy", "--weights", weights});
+    run(int8({"run", "--model", path("m8"), "--input", tiny + "/input.npy", "--output",
+              path("logits.npy")}));
+    EXPECT_EQ(code, 0) << err;
+    return read_text(path("logits.npy"));
+  };
+  EXPECT_EQ(run_of("int8"), run_of("keep"));
+}
+
+TEST_F(ByteWeightsFile, IsForInt8Only) {
+  const std::string model = with_bytes(), ship = kShare + "/images/ship_0000.jpg";
+  for (const char* precision : {"fp32", "auto"}) {
+    run({"classify", "--model", model, "--precision", precision, ship});
+    expect_error(2, {model, "weights are int8", "expected precision int8"});
+  }
+  run({"classify", "--model", model, ship});
+  expect_error(2, {model, "expected precision int8"});
+  run({"calibrate", "--model", model, "--images", ship, "--output", path("again")});
+  expect_error(2, {model, "weights are int8", "the model that they were made from"});
+  EXPECT_FALSE(fs::exists(path("again")));
+  run({"calibrate", "--images", ship, "--weights", "int4", "--output", path("again")});
+  expect_error(2, {"--weights"});
+}
+
+TEST_F(ByteWeightsFile, SpoiledOnesAreRefusedByName) {
+  const std::string bytes = read_text(with_bytes());
+  const auto refused = [&](const std::function<void(CheckpointFile&)>& edit,
+                           const std::vector<std::string>& words) {
+    CheckpointFile file = parse_file(bytes);
+    edit(file);
+    write_text(folder / "edited", file.bytes());
+    run(int8({"describe", "--model", path("edited")}));
+    expect_error(1, words);
+  };
+  const auto set = [](const std::string& name, float value) {
+    return [=](CheckpointFile& file) {
+      std::memcpy(file.tensors.at(name).bytes.data() + 7 * sizeof value, &value, sizeof value);
+    };
+  };
+  refused([&](CheckpointFile& file) { file.tensors.erase(kDepthwiseScale); },
+          {kDepthwiseScale, "found none"});
+  refused(
+      [&](CheckpointFile& file) { file.add(kPointwiseScale, {255}, std::vector<float>(255, 1)); },
+      {kPointwiseScale, "[256]", "[255]"});
+  for (const float value : {0.0f, -1.0f, HUGE_VALF, std::nanf("")}) {
+    refused(set(kPointwiseScale, value), {kPointwiseScale, "positive", "index 7"});
+  }
+  refused([&](CheckpointFile& file) { file.tensors.at(kPointwise).bytes[99] = '\x80'; },
+          {kPointwise, "-128"});
+  refused([&](CheckpointFile& file) { file.tensors.at(kDepthwise).dtype = "U8"; },
+          {kDepthwise, "U8"});
+  // Only where int8 computes may weights be bytes.
+  refused(
+      [&](CheckpointFile& file) {
+        FileTensor& head = file.tensors.at("head.weight");
+        head.dtype = "I8";
+        head.bytes.resize(head.bytes.size() / sizeof(float));
+      },
+      {"head.weight", "F32", "I8"});
+  // The bias holds the shift of the BatchNorm before already.
+  refused(set("blocks.7.0.fn.2.bias", 0.5f), {path("edited"), "blocks.7.pointwise", "no shift"});
+  refused([&](CheckpointFile& file) { file.tensors.erase("quant.blocks.3.depthwise.scale"); },
+          {"quant.blocks.3.depthwise.scale"});
+}
+
+}  // namespace
+}  // namespace convmixer::test
