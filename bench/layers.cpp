@@ -72,26 +72,36 @@ PlanOptions only(const KernelTable& table, int dim, Strassen strassen) {
   return options;
 }
 
-// Value `i` of an array of words, as a real.
-float read_value(int per_word, const float* words, std::size_t i) {
-  if (per_word == 1) return words[i];
-  if (per_word == 2) {
-    const std::uint32_t half = reinterpret_cast<const std::uint16_t*>(words)[i];
-    return std::bit_cast<float>(half << 16);
+// Value `i` of an array of a table's words, as a real.
+float read_value(const KernelTable& table, const float* words, std::size_t i) {
+  const auto* const halves = reinterpret_cast<const std::uint16_t*>(words);
+  switch (table.precision) {
+    case kFp32:
+      return words[i];
+    case kBf16:
+      return std::bit_cast<float>(std::uint32_t{halves[i]} << 16);
+    default:
+      break;
   }
-  return (static_cast<float>(reinterpret_cast<const std::uint8_t*>(words)[i]) - kZeroPoint) *
-         kByteScale;
+  const int byte =
+      table.per_word == 4 ? reinterpret_cast<const std::uint8_t*>(words)[i] : halves[i];
+  return (static_cast<float>(byte) - kZeroPoint) * kByteScale;
 }
 
 // Random values in every word.
-void fill_words(int per_word, float* words, std::size_t count, Random& random) {
-  for (std::size_t i = 0; i < count * static_cast<std::size_t>(per_word); ++i) {
+void fill_words(const KernelTable& table, float* words, std::size_t count, Random& random) {
+  auto* const halves = reinterpret_cast<std::uint16_t*>(words);
+  for (std::size_t i = 0; i < count * static_cast<std::size_t>(table.per_word); ++i) {
     const float v = random.next();
-    if (per_word == 1) words[i] = v;
-    if (per_word == 2) reinterpret_cast<std::uint16_t*>(words)[i] = to_bf16(v);
-    if (per_word == 4) {
-      reinterpret_cast<std::uint8_t*>(words)[i] =
-          static_cast<std::uint8_t>(kZeroPoint + v / kByteScale);
+    const auto byte = static_cast<std::uint8_t>(kZeroPoint + v / kByteScale);
+    if (table.precision == kFp32) {
+      words[i] = v;
+    } else if (table.precision == kBf16) {
+      halves[i] = to_bf16(v);
+    } else if (table.per_word == 4) {
+      reinterpret_cast<std::uint8_t*>(words)[i] = byte;
+    } else {
+      halves[i] = byte;
     }
   }
 }
@@ -185,7 +195,7 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
   logits_ = Buffer<float>(static_cast<std::size_t>(plan_->native->head.oc_blk * table.lanes));
   image_ = Buffer<float>(3 * static_cast<std::size_t>(g.image_h * g.image_w));
   Random random;
-  fill_words(table.per_word, panel_.data(), panel_.size(), random);
+  fill_words(table, panel_.data(), panel_.size(), random);
   for (std::size_t i = 0; i < image_.size(); ++i) {
     image_[i] = random.next() * 2;
     bytes_.push_back(static_cast<std::uint8_t>(127 + 127 * random.next()));
@@ -197,7 +207,7 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
     offset_.push_back(static_cast<std::int32_t>(layout_.pixel(i)));
     if (i % g.w % table.per_word != 0) continue;  // of a group that is filled
     for (std::size_t c = 0; c < static_cast<std::size_t>(layout_.blocks); ++c) {
-      fill_words(table.per_word,
+      fill_words(table,
                  src_.data() + c * layout_.block_stride + layout_.first_pixel() + offset_.back(),
                  static_cast<std::size_t>(table.lanes), random);
     }
@@ -205,7 +215,7 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
 }
 
 float Layers::panel_value(const float* panel, std::ptrdiff_t block_stride, int c, int pixel) const {
-  return read_value(table_.per_word, panel + c / table_.lanes * block_stride,
+  return read_value(table_, panel + c / table_.lanes * block_stride,
                     static_cast<std::size_t>(pixel * table_.lanes + c % table_.lanes));
 }
 
@@ -214,7 +224,7 @@ float Layers::plane_value(const float* first_pixel, int c, int pixel) const {
   const float* const word = first_pixel +
                             static_cast<std::size_t>(c / table_.lanes) * layout_.block_stride +
                             layout_.pixel(pixel) + c % table_.lanes;
-  return read_value(table_.per_word, word, static_cast<std::size_t>(pixel % layout_.w) % n);
+  return read_value(table_, word, static_cast<std::size_t>(pixel % layout_.w) % n);
 }
 
 int Layers::rows_at(int first_row) const { return std::min(rows_, plan_->geometry.h - first_row); }

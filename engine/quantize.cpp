@@ -66,14 +66,28 @@ void check_finite(const Node& node, std::initializer_list<const Buffer<float>*> 
   }
 }
 
-// A word of four equal bytes a channel, the zero points.
-Buffer<float> border_of(const ChannelScales& dst, int count) {
+// A word of equal bytes a channel, the zero points.
+Buffer<float> border_of(const ChannelScales& dst, int count, int per_word) {
   Buffer<float> border(static_cast<std::size_t>(count));
   auto* const words = reinterpret_cast<std::uint32_t*>(border.data());
+  const std::uint32_t ones = per_word == 4 ? 0x01010101u : 0x00010001u;
   for (std::size_t c = 0; c < dst.zero_point.size(); ++c) {
-    words[c] = 0x01010101u * static_cast<std::uint32_t>(dst.zero_point[c]);
+    words[c] = ones * static_cast<std::uint32_t>(dst.zero_point[c]);
   }
   return border;
+}
+
+// Calls place(put), where put(at, byte) sets value `at` of packed weights, whose words hold
+// per_word values.
+template <typename Place>
+void place_bytes(Buffer<float>& words, int per_word, Place place) {
+  if (per_word == 4) {
+    auto* const values = reinterpret_cast<std::int8_t*>(words.data());
+    place([&](std::size_t at, std::int8_t byte) { values[at] = byte; });
+  } else {
+    auto* const values = reinterpret_cast<std::int16_t*>(words.data());
+    place([&](std::size_t at, std::int8_t byte) { values[at] = byte; });
+  }
 }
 
 void add_destination(PackedPointwise& packed, const Node& node, const ChannelScales& dst,
@@ -82,7 +96,7 @@ void add_destination(PackedPointwise& packed, const Node& node, const ChannelSca
   const int count = packed.tiles * table.oc_tile;
   packed.scale = padded(scale, 0, node.oc, count);
   packed.shift = padded(shift, 0, node.oc, count);
-  packed.border = border_of(dst, count);
+  packed.border = border_of(dst, count, table.per_word);
   check_finite(node, {&packed.bias, &packed.scale, &packed.shift, &packed.unscale});
 }
 
@@ -130,9 +144,10 @@ PackedDepthwise quantize_depthwise(const Node& node, const ChannelScales& src,
   const auto row = [&](int c, int ky) {
     return weights.bytes + (static_cast<std::ptrdiff_t>(c) * k + ky) * k;
   };
-  auto* const bytes = reinterpret_cast<std::int8_t*>(packed.weights.data());
-  place_taps(node.oc, k, table,
-             [&](std::size_t at, int c, int ky, int kx) { bytes[at] = row(c, ky)[kx]; });
+  place_bytes(packed.weights, table.per_word, [&](auto put) {
+    place_taps(node.oc, k, table,
+               [&](std::size_t at, int c, int ky, int kx) { put(at, row(c, ky)[kx]); });
+  });
   auto* const zeros = reinterpret_cast<std::int32_t*>(packed.row_zero.data());
   for (int c = 0; c < node.oc; ++c) {
     for (int ky = 0; ky < k; ++ky) {
@@ -158,10 +173,11 @@ PackedPointwise quantize_pointwise(const Node& node, const ChannelScales& src,
   const ByteWeights weights = pointwise_bytes(node, src);
   PackedPointwise packed = pack_epilogue(node, node.affine, table, ic);
   packed.weights = Buffer<float>(product_words(packed, table, table.per_word));
-  auto* const bytes = reinterpret_cast<std::int8_t*>(packed.weights.data());
   const auto row = [&](int o) { return weights.bytes + static_cast<std::ptrdiff_t>(o) * ic; };
-  place_product(ic, node.oc, table.per_word, table,
-                [&](std::size_t at, int o, int i) { bytes[at] = row(o)[i]; });
+  place_bytes(packed.weights, table.per_word, [&](auto put) {
+    place_product(ic, node.oc, table.per_word, table,
+                  [&](std::size_t at, int o, int i) { put(at, row(o)[i]); });
+  });
   const std::vector<float> own_bias = float_bias(node);
   std::vector<double> bias(own_bias.size());
   for (int o = 0; o < node.oc; ++o) {

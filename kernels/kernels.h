@@ -3,8 +3,8 @@
 // std.
 //
 // Precision. Planes, panels and packed weights are arrays of words of 4 bytes, handed over as
-// float* whatever they hold: one float, two bf16 or four bytes, `per_word` values, the first in the
-// lowest bits. Strides and offsets count words. Sums, and the arithmetic behind them, are float;
+// float* whatever they hold: one float, two bf16, four bytes or two bytes in 16 bits each:
+// `per_word` values, the first in the lowest bits. Strides and offsets count words. Sums, and the arithmetic behind them, are float;
 // sums of bytes are int32 until then. What else differs stands at Precision and at the parameters.
 //
 // Layout. Channels come in blocks of `lanes` (one vector of words); c_blk = ⌈c / lanes⌉ and the
@@ -64,7 +64,7 @@ struct PointwiseParams {
   int row_pixels;
   // kInt8: the border is written with the pixels, since its value, the zero point, is the layer's:
   // `gap` groups behind each row's last group, and before the first pixel's where `gap_before`.
-  const float* border;  // [oc tile][kOcTile] words of four equal bytes
+  const float* border;  // [oc tile][kOcTile] words of per_word equal bytes
   int gap, gap_before;
 };
 

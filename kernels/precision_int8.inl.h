@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Four bytes a word; see precision_fp32.inl.h. Of the vector functions it needs dot_int8,
-// add_int32, sub_int32, int32_to_float, unpack_int8, store_panel_int8 and store_plane_int8.
+// Four bytes a word, or two in 16 bits each: kInt8PerWord of the vector functions, of which it
+// needs dot_int8 (unsigned times signed), add_int32, sub_int32, int32_to_float, unpack_int8,
+// store_panel_int8 and store_plane_int8. See precision_fp32.inl.h.
 //
 // Rounding to bytes: the nearest whole number, ties to even, then 0 … 255; NaN becomes 0.
 #pragma once
@@ -12,7 +13,7 @@ namespace {
 
 struct Int8 {
   static constexpr Precision kPrecision = kInt8;
-  static constexpr int kPerWord = 4;
+  static constexpr int kPerWord = kInt8PerWord;
   static constexpr bool kUnscale = true, kBorder = true, kExactGelu = false;
   using Patches = Fp32;
 
@@ -21,12 +22,15 @@ struct Int8 {
   static Vec add_sums(Vec a, Vec b) { return add_int32(a, b); }
   static Vec subtract_sums(Vec a, Vec b) { return sub_int32(a, b); }
   // 1 in the first n values.
-  static Vec ones(int n) { return set_word(0x01010101u >> (8 * (4 - n))); }
+  static Vec ones(int n) {
+    constexpr uint32_t kOnes = kPerWord == 4 ? 0x01010101u : 0x00010001u;
+    return set_word(kOnes >> (32 / kPerWord * (kPerWord - n)));
+  }
   static Vec chain(Vec v, Vec, Vec w) { return dot(v, w, v); }
   static Vec unpack(Vec words, int i) { return unpack_int8(words, i); }
   static void store_panel(float* dst, const Vec* v) { store_panel_int8(dst, v); }
   static void store_plane(float* dst, const Vec* v) { store_plane_int8(dst, v); }
-  // The zero point as a float, from a word of four of it.
+  // The zero point as a float, from a word of it.
   static Vec border_value(Vec border) { return unpack_int8(border, 0); }
 };
 

@@ -35,22 +35,6 @@ inline Vec set_word(uint32_t v) {
   return _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(v)));
 }
 
-// Four unsigned times four signed bytes a word.
-inline Vec dot_int8(Vec x, Vec w, Vec sum) {
-  const __m256i a = _mm256_castps_si256(x), b = _mm256_castps_si256(w),
-                s = _mm256_castps_si256(sum);
-#if defined(CONVMIXER_AVXVNNI)
-  return _mm256_castsi256_ps(CONVMIXER_AVXVNNI(s, a, b));
-#else
-  // In 16 bits, the even bytes and the odd ones: the sum of two products of bytes may be 2 · 255 ·
-  // 127, which vpmaddubsw would cut to 32,767.
-  const __m256i low = _mm256_set1_epi16(255);
-  const __m256i even =
-      _mm256_madd_epi16(_mm256_and_si256(a, low), _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8));
-  const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(b, 8));
-  return _mm256_castsi256_ps(_mm256_add_epi32(s, _mm256_add_epi32(even, odd)));
-#endif
-}
 inline Vec add_int32(Vec a, Vec b) {
   return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
 }
@@ -58,31 +42,68 @@ inline Vec sub_int32(Vec a, Vec b) {
   return _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
 }
 inline Vec int32_to_float(Vec v) { return _mm256_cvtepi32_ps(_mm256_castps_si256(v)); }
+// The nearest whole number from 0 to 255.
+inline __m256i to_bytes(Vec v) { return _mm256_cvtps_epi32(min(max(v, set1(0.0f)), set1(255.0f))); }
+
+#if defined(CONVMIXER_AVXVNNI)
+constexpr int kInt8PerWord = 4;
+
+inline Vec dot_int8(Vec x, Vec w, Vec sum) {
+  return _mm256_castsi256_ps(
+      CONVMIXER_AVXVNNI(_mm256_castps_si256(sum), _mm256_castps_si256(x), _mm256_castps_si256(w)));
+}
 inline Vec unpack_int8(Vec words, int i) {
   const __m256i bytes = _mm256_srli_epi32(_mm256_castps_si256(words), 8 * i);
   return _mm256_cvtepi32_ps(_mm256_and_si256(bytes, _mm256_set1_epi32(255)));
 }
-// Four vectors of floats to bytes; 128 bits hold four channels of each pixel: [pixel][4].
-inline __m256i to_bytes(const Vec* v) {
-  __m256i q[4];
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    q[i] = _mm256_cvtps_epi32(min(max(v[i], set1(0.0f)), set1(255.0f)));
-  }
-  return _mm256_packus_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
+// 128 bits hold four channels of each of four pixels: [pixel][4].
+inline __m256i pack_int8(const Vec* v) {
+  return _mm256_packus_epi16(_mm256_packs_epi32(to_bytes(v[0]), to_bytes(v[1])),
+                             _mm256_packs_epi32(to_bytes(v[2]), to_bytes(v[3])));
 }
 // [pixel][channel]
 inline void store_panel_int8(float* dst, const Vec* v) {
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(dst),
-                      _mm256_permutevar8x32_epi32(to_bytes(v), order));
+                      _mm256_permutevar8x32_epi32(pack_int8(v), order));
 }
 // [channel][pixel]
 inline void store_plane_int8(float* dst, const Vec* v) {
   const __m256i order = _mm256_broadcastsi128_si256(
       _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-  _mm256_store_si256(reinterpret_cast<__m256i*>(dst), _mm256_shuffle_epi8(to_bytes(v), order));
+  _mm256_store_si256(reinterpret_cast<__m256i*>(dst), _mm256_shuffle_epi8(pack_int8(v), order));
 }
+#else
+// Bytes in 16 bits. Of bytes, vpmaddubsw would cut sums of two products to 32,767, where they may
+// be 2 · 255 · 127; widened in the loop they take six instructions more for four products, and so
+// no less time than floats.
+constexpr int kInt8PerWord = 2;
+
+inline Vec dot_int8(Vec x, Vec w, Vec sum) {
+  const __m256i product = _mm256_madd_epi16(_mm256_castps_si256(x), _mm256_castps_si256(w));
+  __m256i s = _mm256_add_epi32(_mm256_castps_si256(sum), product);
+  // GCC may regroup sums of integers, and does: the products of four words waited in memory, since
+  // there are no registers for them.
+  __asm__("" : "+x"(s));
+  return _mm256_castsi256_ps(s);
+}
+inline Vec unpack_int8(Vec words, int i) {
+  const __m256i w = _mm256_castps_si256(words);
+  return _mm256_cvtepi32_ps(i == 0 ? _mm256_and_si256(w, _mm256_set1_epi32(0xffff))
+                                   : _mm256_srli_epi32(w, 16));
+}
+// [pixel][channel]
+inline void store_panel_int8(float* dst, const Vec* v) {
+  const __m256i packed = _mm256_packus_epi32(to_bytes(v[0]), to_bytes(v[1]));  // [4][pixel][4]
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(dst),
+                      _mm256_permute4x64_epi64(packed, _MM_SHUFFLE(3, 1, 2, 0)));
+}
+// [channel][pixel]
+inline void store_plane_int8(float* dst, const Vec* v) {
+  const __m256i second = _mm256_slli_epi32(to_bytes(v[1]), 16);
+  _mm256_store_si256(reinterpret_cast<__m256i*>(dst), _mm256_or_si256(to_bytes(v[0]), second));
+}
+#endif
 
 // Into L2, for reading or writing soon.
 inline void prefetch(const float* p) { __builtin_prefetch(p, 0, 2); }

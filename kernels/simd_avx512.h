@@ -64,6 +64,8 @@ inline void store_plane_bf16(float* dst, const Vec* v) {
 #endif
 
 #ifdef __AVX512VNNI__
+constexpr int kInt8PerWord = 4;
+
 inline Vec dot_int8(Vec x, Vec w, Vec sum) {
   return _mm512_castsi512_ps(_mm512_dpbusd_epi32(_mm512_castps_si512(sum), _mm512_castps_si512(x),
                                                  _mm512_castps_si512(w)));

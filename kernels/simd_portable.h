@@ -91,13 +91,19 @@ inline Vec dot_bf16(Vec x, Vec w, Vec sum) {
   return fma(unpack_bf16(x, 1), unpack_bf16(w, 1), sum);
 }
 
-// Four unsigned times four signed bytes a word.
+#ifndef CONVMIXER_PORTABLE_INT8_PER_WORD
+#define CONVMIXER_PORTABLE_INT8_PER_WORD 4
+#endif
+constexpr int kInt8PerWord = CONVMIXER_PORTABLE_INT8_PER_WORD, kInt8Bits = 32 / kInt8PerWord;
+
 inline Vec dot_int8(Vec x, Vec w, Vec sum) {
 #pragma GCC unroll 4
   for (int i = 0; i < kQuads; ++i) {
     IntQuad s = (IntQuad)sum.q[i];
-    for (int k = 0; k < 4; ++k) {
-      s += ((IntQuad)x.q[i] >> (8 * k) & 255) * ((IntQuad)w.q[i] << (24 - 8 * k) >> 24);
+    for (int k = 0; k < kInt8PerWord; ++k) {
+      const int above = 32 - kInt8Bits - kInt8Bits * k;
+      s += ((IntQuad)x.q[i] >> (kInt8Bits * k) & 255) *
+           ((IntQuad)w.q[i] << above >> (32 - kInt8Bits));
     }
     sum.q[i] = (Quad)s;
   }
@@ -113,7 +119,8 @@ inline Vec int32_to_float(Vec v) {
   CONVMIXER_EACH_QUAD(__builtin_convertvector((IntQuad)v.q[i], Quad));
 }
 inline Vec unpack_int8(Vec words, int value) {
-  CONVMIXER_EACH_QUAD(__builtin_convertvector((IntQuad)words.q[i] >> (8 * value) & 255, Quad));
+  CONVMIXER_EACH_QUAD(
+      __builtin_convertvector((IntQuad)words.q[i] >> (kInt8Bits * value) & 255, Quad));
 }
 #undef CONVMIXER_EACH_QUAD
 
@@ -129,11 +136,16 @@ inline void store_elements(float* dst, const Vec* v, bool pixels_first) {
   }
   __builtin_memcpy(dst, elements, sizeof(elements));
 }
+#if CONVMIXER_PORTABLE_INT8_PER_WORD == 4
+using ByteElement = uint8_t;
+#else
+using ByteElement = uint16_t;
+#endif
 // Adding 1.5·2²³ rounds to a whole number, ties to even.
-inline uint8_t to_byte(float v) {
+inline ByteElement to_byte(float v) {
   v = v > 0.0f ? v : 0.0f;
   v = v < 255.0f ? v : 255.0f;
-  return static_cast<uint8_t>(v + 12582912.0f - 12582912.0f);
+  return static_cast<ByteElement>(v + 12582912.0f - 12582912.0f);
 }
 inline void store_panel_bf16(float* dst, const Vec* v) {
   store_elements<2, uint16_t, to_bf16>(dst, v, true);
@@ -142,10 +154,10 @@ inline void store_plane_bf16(float* dst, const Vec* v) {
   store_elements<2, uint16_t, to_bf16>(dst, v, false);
 }
 inline void store_panel_int8(float* dst, const Vec* v) {
-  store_elements<4, uint8_t, to_byte>(dst, v, true);
+  store_elements<kInt8PerWord, ByteElement, to_byte>(dst, v, true);
 }
 inline void store_plane_int8(float* dst, const Vec* v) {
-  store_elements<4, uint8_t, to_byte>(dst, v, false);
+  store_elements<kInt8PerWord, ByteElement, to_byte>(dst, v, false);
 }
 
 // Into L2, for reading or writing soon.

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -155,15 +156,13 @@ Want want(const Case& t, int o, int y, int x) {
   return t.table.precision == kInt8 ? want_bytes(t, sum, c, y, x) : want_bf16(t, sum, c, y, x);
 }
 
-Framed words_of(const std::vector<float>& zero, int block) {
+Framed words_of(const KernelTable& table, const std::vector<float>& zero) {
+  const std::uint32_t ones = table.per_word == 4 ? 0x01010101u : 0x00010001u;
   std::vector<float> words;
   for (const float z : zero) {
-    const std::uint32_t word = 0x01010101u * static_cast<std::uint32_t>(z);
-    float v;
-    std::memcpy(&v, &word, sizeof(v));
-    words.push_back(v);
+    words.push_back(std::bit_cast<float>(ones * static_cast<std::uint32_t>(z)));
   }
-  return pack_channels(words, block);
+  return pack_channels(words, table.oc_tile);
 }
 
 // The kernel's results, in planes or in a panel, rows and tiles in one call or one by one.
@@ -186,7 +185,7 @@ Words run_product(const Case& t, bool in_pieces) {
                scale = pack_channels(t.scale, t.table.oc_tile),
                shift = pack_channels(t.shift, t.table.oc_tile),
                unscale = pack_channels(t.unscale, t.table.oc_tile),
-               border = words_of(t.zero, t.table.oc_tile);
+               border = words_of(t.table, t.zero);
   const std::vector<std::int32_t> offsets = dst.offsets();
   PointwiseParams p{};
   p.panel_block_stride = src.block_stride;

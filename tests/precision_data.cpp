@@ -9,10 +9,13 @@ namespace {
 
 int round_up(int value, int multiple) { return ceil_div(value, multiple) * multiple; }
 
-// A value among others of its size at `memory`: floats, bf16 or bytes.
-void put_value(void* memory, int per_word, std::size_t index, double value, bool is_signed) {
+// A value among others of its size at `memory`: floats, bf16, bytes or bytes in 16 bits.
+void put_value(void* memory, Precision precision, int per_word, std::size_t index, double value,
+               bool is_signed) {
   if (per_word == 1) {
     static_cast<float*>(memory)[index] = static_cast<float>(value);
+  } else if (precision == kInt8 && per_word == 2) {
+    static_cast<std::int16_t*>(memory)[index] = static_cast<std::int16_t>(value);
   } else if (per_word == 2) {
     const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(value));
     static_cast<std::uint16_t*>(memory)[index] = static_cast<std::uint16_t>(bits >> 16);
@@ -35,9 +38,10 @@ float cut_to_bf16(float value) {
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) & 0xffff0000u);
 }
 
-Words::Words(int per_word_, int lanes_, int c_, int h_, int w_, int gap_,
+Words::Words(Precision precision_, int per_word_, int lanes_, int c_, int h_, int w_, int gap_,
              std::ptrdiff_t block_stride_, std::ptrdiff_t row_stride_, bool is_panel)
     : words(static_cast<std::size_t>(ceil_div(c_, lanes_) * block_stride_)),
+      precision(precision_),
       per_word(per_word_),
       lanes(lanes_),
       c(c_),
@@ -50,14 +54,22 @@ Words::Words(int per_word_, int lanes_, int c_, int h_, int w_, int gap_,
 
 Words Words::planes(const KernelTable& table, int c, int h, int w, int gap) {
   const int row = (ceil_div(w, table.per_word) + gap) * table.lanes;
-  return {
-      table.per_word, table.lanes, c, h, w, gap, (gap * table.lanes + h * row) + table.lanes, row,
-      false};
+  return {table.precision,
+          table.per_word,
+          table.lanes,
+          c,
+          h,
+          w,
+          gap,
+          (gap * table.lanes + h * row) + table.lanes,
+          row,
+          false};
 }
 
 Words Words::panel(const KernelTable& table, int c, int h, int w, int per_word) {
   const int words = round_up(ceil_div(h * w * table.lanes, per_word), table.lanes) + table.lanes;
-  return {per_word, table.lanes, c, h, w, 0, words, 0, true};
+  return {
+      per_word == 1 ? kFp32 : table.precision, per_word, table.lanes, c, h, w, 0, words, 0, true};
 }
 
 std::size_t Words::index(int channel, int y, int x) const {
@@ -72,11 +84,14 @@ std::size_t Words::index(int channel, int y, int x) const {
 double Words::value(std::size_t i) const {
   if (per_word == 1) return words[i];
   if (per_word == 4) return reinterpret_cast<const std::uint8_t*>(words.data())[i];
+  if (precision == kInt8) return reinterpret_cast<const std::int16_t*>(words.data())[i];
   const std::uint32_t half = reinterpret_cast<const std::uint16_t*>(words.data())[i];
   return std::bit_cast<float>(half << 16);
 }
 
-void Words::put(std::size_t i, double value) { put_value(words.data(), per_word, i, value, false); }
+void Words::put(std::size_t i, double value) {
+  put_value(words.data(), precision, per_word, i, value, false);
+}
 
 template <typename Body>
 void Words::each_border(int channel, Body body) const {
@@ -124,7 +139,7 @@ Framed pack_words(const KernelTable& table, int per_word, int ic, int oc,
     for (int i = 0; i < ic; ++i) {
       const int word =
           (o / tile * values + i / per_word * per_word) * tile + o % tile * per_word + i % per_word;
-      put_value(packed.data(), per_word, static_cast<std::size_t>(word),
+      put_value(packed.data(), table.precision, per_word, static_cast<std::size_t>(word),
                 weights[static_cast<std::size_t>(o * ic + i)], true);
     }
   }
@@ -141,7 +156,7 @@ Framed pack_taps(const KernelTable& table, int c, int k, const std::vector<float
         for (int pixel = 0; pixel < n; ++pixel) {
           const int x = before * n + pixel - pad + kx;
           const int block = ((channel / lanes * k + ky) * groups + x / n) * n + pixel;
-          put_value(packed.data(), n,
+          put_value(packed.data(), table.precision, n,
                     static_cast<std::size_t>((block * lanes + channel % lanes) * n + x % n),
                     weights[static_cast<std::size_t>((channel * k + ky) * k + kx)], true);
         }

@@ -23,7 +23,7 @@ class Words {
   // A panel of h rows of w pixels, room for a group more than there are; `per_word` values a word.
   static Words panel(const KernelTable& table, int c, int h, int w, int per_word);
 
-  // Values of a float, a bf16 or an unsigned byte, as per_word tells.
+  // Values of a float, a bf16 or an unsigned byte.
   double get(int channel, int y, int x) const { return value(index(channel, y, x)); }
   void set(int channel, int y, int x, double v) { put(index(channel, y, x), v); }
   double value(std::size_t index) const;
@@ -37,12 +37,13 @@ class Words {
   std::vector<std::int32_t> offsets() const;  // of each pixel's group from pixel(0, 0)
 
   Framed words;
+  Precision precision;  // kFp32 where per_word is 1
   int per_word, lanes, c, h, w, gap;
   std::ptrdiff_t block_stride, row_stride;
 
  private:
-  Words(int per_word, int lanes, int c, int h, int w, int gap, std::ptrdiff_t block_stride,
-        std::ptrdiff_t row_stride, bool is_panel);
+  Words(Precision precision, int per_word, int lanes, int c, int h, int w, int gap,
+        std::ptrdiff_t block_stride, std::ptrdiff_t row_stride, bool is_panel);
   std::size_t index(int channel, int y, int x) const;
   template <typename Body>
   void each_border(int channel, Body body) const;

@@ -22,6 +22,14 @@ extern const KernelTable kTable;
 namespace wide_int8 {
 extern const KernelTable kTable;
 }
+namespace pairs_int8 {
+extern const KernelTable kTable;
+}
+#ifdef CONVMIXER_TEST_EMULATED_VNNI
+namespace emulated_vnni {
+extern const KernelTable kTable;
+}
+#endif
 #ifdef CONVMIXER_TEST_EVEX_VNNI
 namespace evex_vnni {
 extern const KernelTable kTable;
@@ -85,6 +93,10 @@ int main(int argc, char** argv) {
   test::add_all("wide", wide::kTable);
   test::add_all("wide_bf16", wide_bf16::kTable);
   test::add_all("wide_int8", wide_int8::kTable);
+  test::add_all("pairs_int8", pairs_int8::kTable);
+#ifdef CONVMIXER_TEST_EMULATED_VNNI
+  if (missing_features("avx2").empty()) test::add_all("emulated_vnni", emulated_vnni::kTable);
+#endif
 #ifdef CONVMIXER_TEST_EVEX_VNNI
   if (missing_features("avx512_vnni").empty()) test::add_all("evex_vnni", evex_vnni::kTable);
 #endif
