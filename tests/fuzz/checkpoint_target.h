@@ -7,6 +7,7 @@
 #include <functional>
 #include <numeric>
 
+#include "engine/passes.h"
 #include "fuzz_target.h"
 #include "models/checkpoint.h"
 #include "models/convmixer.h"
@@ -42,6 +43,13 @@ inline std::size_t read_values(const Checkpoint& checkpoint) {
       volatile float sum = std::accumulate(weights.data, weights.data + weights.size, 0.0F);
       static_cast<void>(sum);
     });
+    if (tensor.dtype != DType::kI8) continue;
+    takes<Error>([&, &name = name, &tensor = tensor] {
+      const Weights weights = checkpoint.bytes(name, tensor.shape);
+      require(weights.size == count, "a tensor has the bytes that its shape says");
+      volatile int sum = std::accumulate(weights.bytes, weights.bytes + weights.size, 0);
+      static_cast<void>(sum);
+    });
   }
   return left;
 }
@@ -51,8 +59,11 @@ inline void open_model(Checkpoint& checkpoint) {
   const bool small = read_values(checkpoint) > 0;
   const ModelConfig config = read_config(checkpoint, {});
   if (!small) return;
-  takes<Error>([&] { read_quantization(checkpoint, config); });
-  build_graph(checkpoint, config);
+  takes<Error>([&] {
+    const Quantization quantization = read_quantization(checkpoint, config);
+    quantize_blocks(build_graph(checkpoint, config), quantization);
+  });
+  fold_batchnorm(fuse(build_graph(checkpoint, config)));
 }
 
 using Reader = std::function<void(Checkpoint&)>;
