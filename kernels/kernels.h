@@ -4,8 +4,9 @@
 //
 // Precision. Planes, panels and packed weights are arrays of words of 4 bytes, handed over as
 // float* whatever they hold: one float, two bf16, four bytes or two bytes in 16 bits each:
-// `per_word` values, the first in the lowest bits. Strides and offsets count words. Sums, and the arithmetic behind them, are float;
-// sums of bytes are int32 until then. What else differs stands at Precision and at the parameters.
+// `per_word` values, the first in the lowest bits. Strides and offsets count words. Sums, and the
+// arithmetic behind them, are float; sums of bytes are int32 until then. What else differs stands
+// at Precision and at the parameters.
 //
 // Layout. Channels come in blocks of `lanes` (one vector of words); c_blk = ⌈c / lanes⌉ and the
 // lanes beyond c are zero in weights, biases, scales and shifts, hence zero in every result (or
@@ -37,13 +38,11 @@ enum KernelActivation { kActIdentity = 0, kActRelu = 1, kActGelu = 2, kActCount 
 //          in all variants (a multiply-add once), so that all give the same bytes.
 enum Precision { kFp32 = 0, kBf16 = 1, kInt8 = 2, kPrecisionCount = 3 };
 
-constexpr int kSumChannels = 256;
-
 // dst[o][p] = scale[o] · act(bias[o] + Σ_i weights[o][i] · panel[i][p]) + shift[o]
 // and in kInt8 the nearest byte to it, with unscale[o] · Σ for the sum; `scale` and `shift` lead to
-// dst's bytes. Sums of kSumChannels words of channels, one multiply-add each in ascending order,
-// are added one after the other, whatever the tiling: a pixel's bits do not depend on `pixels`, its
-// place in the panel or the range of tiles.
+// dst's bytes. Sums of KernelTable::sum_words words of channels, one multiply-add each in ascending
+// order, are added one after the other, whatever the tiling: a pixel's bits do not depend on
+// `pixels`, its place in the panel or the range of tiles.
 struct PointwiseParams {
   const float* panel;
   ptrdiff_t panel_block_stride;
@@ -145,6 +144,7 @@ struct KernelTable {
   int lanes;       // words a vector
   int oc_tile;     // output channels of a pointwise tile, a multiple of lanes
   int pixel_tile;  // pixels of a pointwise tile
+  int sum_words;   // of a pointwise sum's parts
   void (*pointwise[kActCount])(const PointwiseParams*);
   // The product that follows patches_…; in kInt8 its operands are floats, else it is `pointwise`.
   void (*patch_embed[kActCount])(const PointwiseParams*);

@@ -3,7 +3,7 @@
 //
 // A register tile holds N pixels × 2 vectors of output channels. For each word of input channels
 // (one, two or four of them) it loads two weight vectors and broadcasts N panel words: 2N
-// multiply-adds for N + 2 loads. Loops, inside out: kSumChannels words (their weights for one tile
+// multiply-adds for N + 2 loads. Loops, inside out: kSumWords words (their weights for one tile
 // stay near), the pixels of the panel, the rest of the input channels, the tiles of output
 // channels. Between the parts the sums wait in a buffer that stays in L1. Each part is summed from
 // zero before it is added: rounding errors grow with the length of a chain.
@@ -71,8 +71,8 @@ struct PointwiseTiles<P, 0, N...> {
 };
 
 // sums[pixel][kOcTile] = Σ over `ic` input channels of weights[ic][kOcTile] · panel; pixels ≤
-// kMostPixels. `next` are the weights of the tile after this one.
-template <class P>
+// kMostPixels, in parts of kPart words. `next` are the weights of the tile after this one.
+template <class P, int kPart = kSumWords>
 void sum_tile(const float* panel, ptrdiff_t panel_block_stride, int pixels, int ic,
               const float* weights, const float* next, Sums& sums) {
   // ⌈pixels / kPixelTile⌉ tiles of nearly equal size: a multiply-add costs the same in a slightly
@@ -82,8 +82,8 @@ void sum_tile(const float* panel, ptrdiff_t panel_block_stride, int pixels, int 
   const int blocks = ic / kLanes, words = (ic + P::kPerWord - 1) / P::kPerWord;
   Prefetch fetch(next, blocks * kPixelWords<P> * kOcTile / kLineFloats,
                  tiles * (blocks > 0 ? blocks : 1));
-  for (int i = 0; i < words; i += kSumChannels) {
-    const int now = kSumChannels < words - i ? kSumChannels : words - i;
+  for (int i = 0; i < words; i += kPart) {
+    const int now = kPart < words - i ? kPart : words - i;
     const float* x = panel + i / kPixelWords<P> * panel_block_stride;
     float* to = sums.v;
     for (int k = 0; k < tiles; ++k) {

@@ -15,6 +15,9 @@ constexpr int kLanes = 8;
 // 6 × 2 accumulators, 2 weight vectors, 1 broadcast: 15 of 16 registers. 12 multiply-adds for 8
 // loads, and 12 chains cover 2 ports × 4 cycles of latency.
 constexpr int kPixelTile = 6;
+// The weights of a part, 8 KiB, lie in an L1 cache of 32 KiB beside the sums, 64 bytes for each of
+// up to 96 pixels, and the panel that streams through.
+constexpr int kSumWords = 128;
 // 8 accumulators cover 2 ports × 4 cycles of latency; the inputs are memory operands.
 constexpr int kRowTile = 8;
 constexpr int kPeakChains = 12;

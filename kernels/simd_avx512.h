@@ -14,6 +14,7 @@ using Vec = __m512;
 constexpr int kLanes = 16;
 // 14 × 2 accumulators, 2 weight vectors: 30 of 32 registers; the broadcasts are memory operands.
 constexpr int kPixelTile = 14;
+constexpr int kSumWords = 256;
 // 16 accumulators, 1 weight vector; the inputs are memory operands.
 constexpr int kRowTile = 16;
 constexpr int kPeakChains = 24;

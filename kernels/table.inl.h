@@ -42,6 +42,7 @@ constexpr KernelTable table() {
   t.lanes = kLanes;
   t.oc_tile = kOcTile;
   t.pixel_tile = kPixelTile;
+  t.sum_words = kSumWords;
   t.pointwise[kActIdentity] = pointwise<P, P, kActIdentity>;
   t.pointwise[kActRelu] = pointwise<P, P, kActRelu>;
   t.pointwise[kActGelu] = pointwise<P, P, kActGelu>;

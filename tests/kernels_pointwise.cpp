@@ -75,7 +75,7 @@ void check_pixel_ranges(const KernelTable& table) {
   const int pixels = 3 * table.pixel_tile + 1;
   for (int step = 1; step < pixels; ++step) {
     SCOPED_TRACE(fmt::format("{} pixels at a time", step));
-    expect_same(table, kSumChannels + 1, table.oc_tile + 1, pixels, [&](PointwiseParams p) {
+    expect_same(table, table.sum_words + 1, table.oc_tile + 1, pixels, [&](PointwiseParams p) {
       for (int first = 0; first < pixels; first += step) {
         PointwiseParams part = p;
         part.panel += first * table.lanes;
@@ -165,7 +165,8 @@ KernelTests pointwise_tests(const KernelTable& table) {
   const int lanes = table.lanes, tile = table.oc_tile, px = table.pixel_tile;
   const int ics[] = {1, lanes - 1, lanes, lanes + 1, 2 * lanes + 3, 5 * lanes, 53};
   // Around the parts that a long sum is cut into.
-  for (const int ic : {kSumChannels - 1, kSumChannels, kSumChannels + 1, 2 * kSumChannels + 3}) {
+  const int part = table.sum_words;
+  for (const int ic : {part - 1, part, part + 1, 2 * part + 3}) {
     accuracy(ic, tile + 1, px + 1);
   }
   std::size_t next = 0;

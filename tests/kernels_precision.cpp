@@ -470,7 +470,7 @@ KernelTests precision_tests(const KernelTable& table) {
       }
     }
   }
-  for (const int ic : {kSumChannels * table.per_word + 1, 1536}) {
+  for (const int ic : {table.sum_words * table.per_word + 1, 1536}) {
     const Shape s{ic, tile + lanes, 1, 2, px + 3};
     add("pointwise", text(s),
         [=](const KernelTable& t) { check_all_activations(t, s, false, false); });
