@@ -24,6 +24,7 @@ using namespace convmixer;  // NOLINT(google-build-using-namespace): what follow
 struct convmixer_calibration {
   Checkpoint checkpoint;
   ModelConfig config;
+  std::uint64_t num_parameters = 0;
   std::unique_ptr<Calibrator> calibrator;
   bool spoiled = false;  // by an activation that is no finite number
   mutable std::atomic<bool> busy{false};
@@ -80,9 +81,21 @@ convmixer_status convmixer_calibration_create(const char* model_path,
       refuse(made->checkpoint.name +
              ": its weights are int8: expected the model that they were made from");
     }
+    made->num_parameters = count_parameters(graph.nodes);
     made->calibrator = std::make_unique<Calibrator>(
         make_plan(graph, made->config.mean, made->config.std, plan_options), count);
     *calibration = made.release();
+  });
+}
+
+convmixer_status convmixer_calibration_get_info(const convmixer_calibration* calibration,
+                                                convmixer_model_info* info) {
+  return guarded([&] {
+    need(calibration, "calibration");
+    need(info, "info");
+    convmixer_model_info known = info_of(calibration->config);
+    known.num_parameters = calibration->num_parameters;
+    write_info(known, info);
   });
 }
 

@@ -32,12 +32,12 @@ struct DestroyCalibration {
 };
 using Calibration = std::unique_ptr<convmixer_calibration, DestroyCalibration>;
 
-// `samples` of the list, evenly spread over it: folders of one class each give some of every class.
-template <typename T>
-std::vector<T> spread(const std::vector<T>& list, int samples) {
-  const auto count = std::min(list.size(), static_cast<std::size_t>(samples));
-  std::vector<T> chosen;
-  for (std::size_t i = 0; i < count; ++i) chosen.push_back(list[i * list.size() / count]);
+// At most `samples` of the numbers 0 … size − 1, evenly spread: folders of one class each give some
+// of every class.
+std::vector<std::size_t> spread(std::size_t size, int samples) {
+  const auto count = std::min(size, static_cast<std::size_t>(samples));
+  std::vector<std::size_t> chosen;
+  for (std::size_t i = 0; i < count; ++i) chosen.push_back(i * size / count);
   return chosen;
 }
 
@@ -69,9 +69,11 @@ void check_read(convmixer_status status, const std::string& source) {
 }
 
 std::size_t add_images(const Options& o, convmixer_calibration* calibration) {
-  const std::vector<FoundImage> images = spread(images_of(o), o.samples);
+  const std::vector<FoundImage> images = images_of(o);
+  const std::vector<std::size_t> chosen = spread(images.size(), o.samples);
   std::size_t added = 0;
-  for (const FoundImage& found : images) {
+  for (const std::size_t i : chosen) {
+    const FoundImage& found = images[i];
     convmixer_image image{};
     image.path = found.path.c_str();
     convmixer_result result{};
@@ -87,20 +89,19 @@ std::size_t add_images(const Options& o, convmixer_calibration* calibration) {
     }
   }
   if (added == 0) {
-    throw Failure(kFailed, fmt::format("--images: none of {} images could be read", images.size()));
+    throw Failure(kFailed, fmt::format("--images: none of {} images could be read", chosen.size()));
   }
-  if (added < images.size()) {
+  if (added < chosen.size()) {
     fmt::print(stderr, "convmixer: {} of {} images failed and are left out\n",
-               images.size() - added, images.size());
+               chosen.size() - added, chosen.size());
   }
   return added;
 }
 
 std::size_t add_array(const Options& o, convmixer_calibration* calibration) {
   const Array input = read_npy(o.input);
-  const Model model = open_model(o.model);  // for its image size
   convmixer_model_info info = CONVMIXER_MODEL_INFO_INIT;
-  check(convmixer_model_get_info(model.get(), &info));
+  check(convmixer_calibration_get_info(calibration, &info));
   const std::vector<std::size_t> want{3, static_cast<std::size_t>(info.image_height),
                                       static_cast<std::size_t>(info.image_width)};
   if (input.shape.size() != 4 || !std::equal(want.begin(), want.end(), input.shape.begin() + 1) ||
@@ -109,9 +110,13 @@ std::size_t add_array(const Options& o, convmixer_calibration* calibration) {
                   fmt::format("{}: expected shape (n, 3, {}, {}) and n of 1 or more, found {}",
                               o.input, want[1], want[2], shape_text(input.shape)));
   }
-  const std::size_t count = std::min(input.shape[0], static_cast<std::size_t>(o.samples));
-  check_read(convmixer_calibration_add_f32(calibration, input.values.data(), count), o.input);
-  return count;
+  const std::size_t image_size = want[0] * want[1] * want[2];
+  const std::vector<std::size_t> images = spread(input.shape[0], o.samples);
+  for (const std::size_t i : images) {
+    check_read(convmixer_calibration_add_f32(calibration, input.values.data() + i * image_size, 1),
+               o.input);
+  }
+  return images.size();
 }
 
 void calibrate(const Options& o) {
@@ -175,7 +180,9 @@ void add_calibrate(CLI::App& app) {
   command.add_option("--output", o->output, "The safetensors file to write")
       ->required()
       ->type_name("FILE.safetensors");
-  add_model_options(command, o->model);
+  add_model_option(command, o->model);
+  add_isa_option(command, o->model);
+  add_config_options(command, o->model);
   add_threads_option(command, o->model);
   add_decode_options(command, o->image);
   command.footer(

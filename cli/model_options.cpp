@@ -97,13 +97,16 @@ void add_config_options(CLI::App& command, ModelOptions& o) {
       ->type_name("NUMBER");
 }
 
-void add_variant_options(CLI::App& command, ModelOptions& o) {
+void add_isa_option(CLI::App& command, ModelOptions& o) {
   command
       .add_option("--isa", o.isa,
                   "Exactly this instruction set: portable, avx2 or avx512 (default: the best of "
-                  "this CPU, up to "
-                  "the environment variable CONVMIXER_ISA)")
+                  "this CPU, up to the environment variable CONVMIXER_ISA)")
       ->type_name("NAME");
+}
+
+void add_variant_options(CLI::App& command, ModelOptions& o) {
+  add_isa_option(command, o);
   command.add_option("--onednn", o.onednn, "Run every layer by oneDNN: auto, on or off")
       ->check(CLI::IsMember({"auto", "on", "off"}))
       ->type_name("WHEN")
@@ -121,13 +124,17 @@ void add_variant_options(CLI::App& command, ModelOptions& o) {
                    "Leave out what takes more memory for speed (Strassen's weights)");
 }
 
-void add_model_options(CLI::App& command, ModelOptions& o) {
+void add_model_option(CLI::App& command, ModelOptions& o) {
   command
       .add_option("--model", o.model,
                   "A checkpoint: safetensors, PyTorch or Paddle, or a folder of config.json and "
                   "weights (default: the environment variable CONVMIXER_MODEL, else the bundled "
                   "CIFAR-10 model)")
       ->type_name("FILE|DIR");
+}
+
+void add_model_options(CLI::App& command, ModelOptions& o) {
+  add_model_option(command, o);
   add_variant_options(command, o);
   command
       .add_option("--precision", o.precision,

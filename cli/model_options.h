@@ -28,8 +28,10 @@ struct ModelOptions {
 
 // --activation, --image-size, --mean, --std, --crop-pct, --bn-eps
 void add_config_options(CLI::App& command, ModelOptions& options);
+void add_isa_option(CLI::App& command, ModelOptions& options);
 // --isa, --onednn, --strassen, --low-memory
 void add_variant_options(CLI::App& command, ModelOptions& options);
+void add_model_option(CLI::App& command, ModelOptions& options);  // --model
 // --model, --precision, and those above
 void add_model_options(CLI::App& command, ModelOptions& options);
 void add_threads_option(CLI::App& command, ModelOptions& options);

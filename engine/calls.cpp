@@ -73,7 +73,6 @@ void multiply(const KernelTable& table, const PackedPointwise& w, const Pointwis
   if (w.strassen == 0) return table.pointwise[w.activation](&p);
   const StrassenParams s{p,
                          w.strassen,
-                         w.unscale.data(),
                          {scratch, scratch + second_level(table, w.ic, p.pixels)},
                          {panel_stride(table, p.pixels / 2), panel_stride(table, p.pixels / 4)}};
   table.strassen[w.activation](&s);

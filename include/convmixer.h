@@ -390,6 +390,10 @@ CONVMIXER_API convmixer_status convmixer_calibration_create(const char* model_pa
                                                             int32_t threads,
                                                             convmixer_calibration** calibration);
 
+/* What convmixer_model_get_info tells of the model, as far as it does not depend on how it runs. */
+CONVMIXER_API convmixer_status convmixer_calibration_get_info(
+    const convmixer_calibration* calibration, convmixer_model_info* info);
+
 /* One thread at a time; another gets CONVMIXER_BUSY. NaN or infinite activations are
    CONVMIXER_INVALID_ARGUMENT, and the calibration is of no more use. src as for convmixer_run_f32. */
 CONVMIXER_API convmixer_status convmixer_calibration_add_f32(convmixer_calibration* calibration,

@@ -53,7 +53,7 @@ struct PointwiseParams {
   const float* bias;  // [oc tile][kOcTile], and so are
   const float* scale;
   const float* shift;
-  const float* unscale;  // kInt8 with operands of bytes
+  const float* unscale;  // kInt8 with operands of bytes, and StrassenParams
   float* dst;
   const int32_t* dst_offset;  // an offset for each pixel, within a block of dst: of its group
   ptrdiff_t dst_block_stride;
@@ -81,7 +81,6 @@ struct StrassenParams {
   // it holds partial sums.
   PointwiseParams product;
   int levels;
-  const float* unscale;  // [oc tile][kOcTile]
   // Sums of the panel's parts, a level each: [ic_blk / 2][pixels / 2][lanes], [ic_blk / 4][…].
   float* scratch[2];
   ptrdiff_t scratch_block_stride[2];

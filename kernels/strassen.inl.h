@@ -110,7 +110,7 @@ void add_to_target(const StrassenParams& params, int tile, const StrassenTarget&
   for (int v = 0; v < kOcVecs; ++v) {
     const ptrdiff_t block = to.block + tile * kOcVecs + v, o = block * kLanes;
     const Vec bias = load(p.bias + o), scale = load(p.scale + o), shift = load(p.shift + o),
-              unscale = load(params.unscale + o);
+              unscale = load(p.unscale + o);
     float* const dst = p.dst + block * p.dst_block_stride;
     const float* const from = sums.v + v * kLanes;
     for (int i = 0; i < pixels; ++i) {

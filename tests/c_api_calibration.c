@@ -135,6 +135,11 @@ static void test_calibration_f32(const char* dst) {
   for (i = 0; i < sizeof src / sizeof *src; ++i) {
     src[i] = (float)((i * 2654435761u) >> 20 & 255u) / 64.0f - 2.0f;
   }
+  BAD(convmixer_calibration_get_info(NULL, &info), "calibration");
+  BAD(convmixer_calibration_get_info(c, NULL), "info");
+  CHECK(convmixer_calibration_get_info(c, &info) == CONVMIXER_OK);
+  CHECK(info.image_height == 32 && info.image_width == 32 && info.num_classes == kClasses);
+  CHECK(info.num_parameters > 500000 && info.weight_bytes == 0 && info.isa == NULL);
   BAD(convmixer_calibration_add_f32(NULL, src, 1), "calibration");
   BAD(convmixer_calibration_add_f32(c, NULL, 1), "src");
   CHECK(convmixer_calibration_add_f32(c, NULL, 0) == CONVMIXER_OK);

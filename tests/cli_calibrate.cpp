@@ -91,6 +91,19 @@ TEST_F(Calibrate, TakesAnArray) {
   EXPECT_GT(error, 0);
 }
 
+// Rows of an array are chosen as images of a list are.
+TEST_F(Calibrate, SpreadsItsSamplesOverAnArray) {
+  constexpr std::size_t kValues = 3 * 32 * 32;
+  const auto calibrated_on = [&](const std::vector<float>& rows, const char* samples) {
+    std::vector<float> values;
+    for (const float row : rows) values.insert(values.end(), kValues, row);
+    write_text(folder / "x.npy", npy("(" + std::to_string(rows.size()) + ", 3, 32, 32)", values));
+    return read_text(calibrated({"--input", path("x.npy"), "--samples", samples}));
+  };
+  EXPECT_EQ(calibrated_on({0, 0.5f, 1, -1, 2}, "2"), calibrated_on({0, 1}, "2"));
+  EXPECT_NE(calibrated_on({0, 0.5f, 1, -1, 2}, "2"), calibrated_on({0, 0.5f}, "2"));
+}
+
 TEST_F(Calibrate, BadInputLeavesNoFile) {
   const auto refused = [&](int want, std::vector<std::string> arguments,
                            const std::vector<std::string>& words) {
@@ -119,9 +132,9 @@ TEST_F(Calibrate, BadInputLeavesNoFile) {
   refused(2, {"--images", cat, "--root", kCifar}, {"--root", "a list"});
   refused(2, {"--images", cat, "--samples", "0"}, {"--samples", "from 1"});
   refused(2, {"--images", cat, "--clip", "most"}, {"--clip"});
-  refused(2, {"--images", cat, "--precision", "bf16"}, {"fp32"});
-  refused(2, {"--images", cat, "--onednn", "on"}, {"onednn"});
-  refused(2, {"--images", cat, "--strassen", "on"}, {"strassen"});
+  refused(2, {"--images", cat, "--precision", "bf16"}, {"--precision"});
+  refused(2, {"--images", cat, "--onednn", "on"}, {"--onednn"});
+  refused(2, {"--images", cat, "--strassen", "on"}, {"--strassen"});
   refused(1, {"--images", cat, "--model", path("no.safetensors")}, {"no.safetensors"});
 
   constexpr std::size_t kValues = 3 * 32 * 32;

@@ -63,7 +63,7 @@ struct StrassenCall {
     params.product.weights = weights.data();
     params.product.tile_end = layer.oc / (1 << levels) / table.oc_tile;
     params.levels = levels;
-    params.unscale = unscale.data();
+    params.product.unscale = unscale.data();
     for (int i = 0; i < 2; ++i) {
       params.scratch[i] = scratch[i].data();
       params.scratch_block_stride[i] =
