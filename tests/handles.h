@@ -22,6 +22,10 @@ struct Destroy {
   void operator()(convmixer_model* model) const { convmixer_model_destroy(model); }
   void operator()(convmixer_session* session) const { convmixer_session_destroy(session); }
 };
+struct DestroyCalibration {
+  void operator()(convmixer_calibration* c) const { convmixer_calibration_destroy(c); }
+};
+using CalibrationHandle = std::unique_ptr<convmixer_calibration, DestroyCalibration>;
 using ModelHandle = std::unique_ptr<convmixer_model, Destroy>;
 using SessionHandle = std::unique_ptr<convmixer_session, Destroy>;
 
