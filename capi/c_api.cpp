@@ -83,7 +83,7 @@ std::shared_ptr<const ModelData> open_model(const convmixer_model_options* given
     plan_options.quantization = read_quantization(checkpoint, model->config);
   }
   const Graph graph = build_graph(checkpoint, model->config);
-  if (has_byte_weights(graph) && plan_options.precision != PrecisionOption::kInt8) {
+  if (has_int8_weights(graph) && plan_options.precision != PrecisionOption::kInt8) {
     refuse(checkpoint.name + ": its weights are int8: expected precision int8");
   }
   model->num_parameters = count_parameters(graph.nodes);

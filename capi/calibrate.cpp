@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -14,8 +15,11 @@
 #include "capi/structs.h"
 #include "capi/turn.h"
 #include "convmixer.h"
+#include "engine/byte_weights.h"
 #include "engine/calibrator.h"
+#include "engine/plan.h"
 #include "models/checkpoint.h"
+#include "models/convmixer.h"
 #include "models/quantization.h"
 #include "models/safetensors_writer.h"
 
@@ -24,7 +28,7 @@ using namespace convmixer;  // NOLINT(google-build-using-namespace): what follow
 struct convmixer_calibration {
   Checkpoint checkpoint;
   ModelConfig config;
-  std::uint64_t num_parameters = 0;
+  std::uint64_t num_parameters = 0, num_macs = 0;
   std::unique_ptr<Calibrator> calibrator;
   bool spoiled = false;  // by an activation that is no finite number
   mutable std::atomic<bool> busy{false};
@@ -77,13 +81,14 @@ convmixer_status convmixer_calibration_create(const char* model_path,
     made->checkpoint = open_checkpoint(model_path);
     made->config = read_config(made->checkpoint, overrides_of(known));
     const Graph graph = build_graph(made->checkpoint, made->config);
-    if (has_byte_weights(graph)) {
+    if (has_int8_weights(graph)) {
       refuse(made->checkpoint.name +
              ": its weights are int8: expected the model that they were made from");
     }
     made->num_parameters = count_parameters(graph.nodes);
-    made->calibrator = std::make_unique<Calibrator>(
-        make_plan(graph, made->config.mean, made->config.std, plan_options), count);
+    auto plan = make_plan(graph, made->config.mean, made->config.std, plan_options);
+    made->num_macs = plan->num_macs;
+    made->calibrator = std::make_unique<Calibrator>(std::move(plan), count);
     *calibration = made.release();
   });
 }
@@ -95,6 +100,7 @@ convmixer_status convmixer_calibration_get_info(const convmixer_calibration* cal
     need(info, "info");
     convmixer_model_info known = info_of(calibration->config);
     known.num_parameters = calibration->num_parameters;
+    known.num_macs = calibration->num_macs;
     write_info(known, info);
   });
 }

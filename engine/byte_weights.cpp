@@ -4,15 +4,16 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <utility>
 
 #include "engine/passes.h"
 
 namespace convmixer {
 namespace {
 
-constexpr double kLargest = 127;  // of the bytes
+constexpr double kLargest = 127;  // int8
 
-std::int8_t to_signed_byte(double value) {
+std::int8_t to_int8(double value) {
   // NaN and infinities become 0: such a model is warned of when it is described.
   if (!std::isfinite(value)) return 0;
   return static_cast<std::int8_t>(std::clamp(std::nearbyint(value), -kLargest, kLargest));
@@ -20,17 +21,11 @@ std::int8_t to_signed_byte(double value) {
 
 // Rows of output channels; src_scale(o, i) goes with the row's weight i.
 template <typename Scale>
-ByteWeights to_bytes(const Node& node, Scale src_scale) {
-  ByteWeights weights;
-  if (node.weights.bytes != nullptr) {
-    weights.bytes = node.weights.bytes;
-    weights.scale = node.weight_scale;
-    return weights;
-  }
+ByteWeights to_int8s(const Node& node, Scale src_scale) {
+  if (node.weights.int8s != nullptr) return {node.weights, node.weight_scale};
   const auto rows = static_cast<std::size_t>(node.oc), columns = node.weights.size / rows;
-  weights.own.resize(node.weights.size);
-  weights.scale.resize(rows);
-  weights.bytes = weights.own.data();
+  std::vector<std::int8_t> int8s(node.weights.size);
+  std::vector<float> scales(rows);
   std::vector<double> reals(columns);
   for (std::size_t o = 0; o < rows; ++o) {
     const float* const row = node.weights.data + o * columns;
@@ -43,22 +38,22 @@ ByteWeights to_bytes(const Node& node, Scale src_scale) {
     // from zeros, takes any.
     const auto fitting = static_cast<float>(largest / kLargest);
     const float scale = fitting > 0 && std::isfinite(largest) ? fitting : 1;
-    weights.scale[o] = scale;
+    scales[o] = scale;
     for (std::size_t i = 0; i < columns; ++i) {
-      weights.own[o * columns + i] = to_signed_byte(reals[i] / scale);
+      int8s[o * columns + i] = to_int8(reals[i] / scale);
     }
   }
-  return weights;
+  return {Weights::own_int8s(std::move(int8s)), std::move(scales)};
 }
 
 }  // namespace
 
 ByteWeights depthwise_bytes(const Node& node, const ChannelScales& src) {
-  return to_bytes(node, [&](std::size_t o, std::size_t) { return src.scale[o]; });
+  return to_int8s(node, [&](std::size_t o, std::size_t) { return src.scale[o]; });
 }
 
 ByteWeights pointwise_bytes(const Node& node, const ChannelScales& src) {
-  return to_bytes(node, [&](std::size_t, std::size_t i) { return src.scale[i]; });
+  return to_int8s(node, [&](std::size_t, std::size_t i) { return src.scale[i]; });
 }
 
 std::vector<float> float_bias(const Node& node) {
@@ -77,6 +72,8 @@ std::vector<ByteBlock> quantize_blocks(const Graph& graph, const Quantization& q
     blocks.push_back({depthwise_bytes(depthwise, *src),
                       pointwise_bytes(pointwise, quantization.depthwise.at(i)),
                       float_bias(pointwise)});
+    depthwise.weights.let_go();
+    pointwise.weights.let_go();
     src = &quantization.pointwise.at(i);
   }
   return blocks;

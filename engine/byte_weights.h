@@ -10,12 +10,11 @@
 
 namespace convmixer {
 
-// The weights of a depthwise or pointwise node in bytes, in the node's order. A weight times the
-// scale of its input channel is a signed byte −127 … 127 times the scale of its output channel,
-// which is the largest of that channel's / 127.
+// The weights of a depthwise or pointwise node as int8s, in the node's order. A weight times the
+// scale of its input channel is an int8 −127 … 127 times the scale of its output channel, which is
+// the largest of that channel's / 127.
 struct ByteWeights {
-  std::vector<std::int8_t> own;  // empty where the node had bytes
-  const std::int8_t* bytes;      // `own` or the node's
+  Weights int8s;  // the node's, where it had them
   std::vector<float> scale;
 };
 

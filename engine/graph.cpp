@@ -27,10 +27,19 @@ Weights Weights::own(std::vector<float> values) {
   return weights;
 }
 
-bool has_byte_weights(const Graph& graph) {
-  const auto is_bytes = [](const Node& node) { return node.weights.bytes != nullptr; };
+Weights Weights::own_int8s(std::vector<std::int8_t> values) {
+  auto array = std::make_shared<const std::vector<std::int8_t>>(std::move(values));
+  Weights weights;
+  weights.int8s = array->data();
+  weights.size = array->size();
+  weights.owner = std::move(array);
+  return weights;
+}
+
+bool has_int8_weights(const Graph& graph) {
+  const auto is_int8 = [](const Node& node) { return node.weights.int8s != nullptr; };
   return std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& node) {
-    return std::any_of(node.body.begin(), node.body.end(), is_bytes);
+    return std::any_of(node.body.begin(), node.body.end(), is_int8);
   });
 }
 

@@ -17,25 +17,26 @@ enum class Activation { kIdentity, kRelu, kGelu };  // kGelu is the exact erf fo
 const char* activation_name(Activation activation);  // "identity", "relu", "gelu"
 
 // A constant array that somebody else may own: a view into a mapped checkpoint, or an array kept
-// alive by `owner`. Copies share the memory. Floats, or signed bytes −127 … 127: one of the two
-// pointers is set.
+// alive by `owner`. Copies share the memory. Floats, or signed bytes −127 … 127: at most one of the
+// first two pointers is set.
 struct Weights {
   const float* data = nullptr;
-  const std::int8_t* bytes = nullptr;
+  const std::int8_t* int8s = nullptr;
   std::size_t size = 0;
-  std::shared_ptr<const void> owner;   // keeps `data` valid; may hold the array itself
-  std::shared_ptr<const FileMap> map;  // set where `data` lies in a mapped file
+  std::shared_ptr<const void> owner;   // keeps the values valid; may hold the array itself
+  std::shared_ptr<const FileMap> map;  // set where they lie in a mapped file
 
   // Pages of a mapped file are given back once they have been read (see FileMap::let_go).
   void let_go() const {
     if (map == nullptr) return;
-    if (bytes != nullptr) {
-      map->let_go(bytes, size);
+    if (int8s != nullptr) {
+      map->let_go(int8s, size);
     } else {
       map->let_go(data, size * sizeof(float));
     }
   }
   static Weights own(std::vector<float> values);
+  static Weights own_int8s(std::vector<std::int8_t> values);
 };
 
 // y = scale·x + shift, a channel at a time; both empty is the identity. Doubles, so that folding
@@ -72,8 +73,8 @@ struct Node {
   std::string name;  // as in timm's state dict: "stem", "blocks.3.depthwise", "head"
   int ic = 0, oc = 0, kernel_size = 1;
   Weights weights;
-  // Of depthwise and pointwise weights in bytes: a byte times this, of its output channel, is the
-  // weight times the scale of its input channel (engine/scales.h). Else empty.
+  // Of depthwise and pointwise weights that are int8s: one times this, of its output channel, is
+  // the weight times the scale of its input channel (engine/scales.h). Else empty.
   std::vector<float> weight_scale;
   std::vector<double> bias;  // oc values, or empty for none
   Activation activation = Activation::kIdentity;
@@ -90,7 +91,7 @@ struct Graph {
   std::vector<Node> nodes;   // in the order they run
 };
 
-// Whether weights of any block are bytes: only an int8 plan can be made of it then.
-bool has_byte_weights(const Graph& graph);
+// Whether weights of any block are int8s: only an int8 plan can be made of it then.
+bool has_int8_weights(const Graph& graph);
 
 }  // namespace convmixer

@@ -152,7 +152,7 @@ void check_fused(const std::vector<Node>& nodes) {
 void fold_into_pointwise(Node& depthwise, Node& pointwise) {
   std::vector<double>& shift = depthwise.affine.shift;
   if (std::all_of(shift.begin(), shift.end(), [](double d) { return d == 0; })) return;
-  if (pointwise.weights.bytes != nullptr) {
+  if (pointwise.weights.int8s != nullptr) {
     throw Error(
         Code::kFormat,
         fmt::format("{}: its int8 weights go with a BatchNorm of {} that is folded into its "

@@ -347,8 +347,8 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
   if (chosen_precision(options) == kInt8) {
     check_quantization(options.quantization, plan->geometry.dim,
                        static_cast<int>(parts.blocks.size()));
-  } else if (has_byte_weights(graph)) {
-    throw Error(Code::kInvalidArgument, "its weights are int8: expected precision int8");
+  } else if (has_int8_weights(graph)) {
+    throw Error(Code::kInternal, "a graph of int8 weights needs precision int8");
   }
   if (options.precision == PrecisionOption::kAuto) plan->refusals = refusals_of_auto(options);
   for (const Candidate& c : list) {

@@ -87,8 +87,8 @@ struct Plan {
 // graph.w. `mean` and `std` normalise raw bytes. Throws Error: kInvalidArgument for an unknown isa,
 // kUnsupported for one this CPU or build lacks (each with the list of the valid ones) and for
 // oneDNN or Strassen's algorithm where it is asked for and cannot run a layer, kLimit for an image
-// whose planes int32 offsets cannot reach, kInvalidArgument for weights of bytes in another
-// precision than int8, and what check_quantization throws.
+// whose planes int32 offsets cannot reach, and what check_quantization throws. A graph for which
+// has_int8_weights needs precision int8.
 std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<double, 3>& mean,
                                       const std::array<double, 3>& std, const PlanOptions& options);
 

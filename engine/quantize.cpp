@@ -142,7 +142,7 @@ PackedDepthwise quantize_depthwise(const Node& node, const ChannelScales& src,
     shift[c] = dst.zero_point[c] - src.zero_point[c] * src_scale[c];
   }
   const auto row = [&](int c, int ky) {
-    return weights.bytes + (static_cast<std::ptrdiff_t>(c) * k + ky) * k;
+    return weights.int8s.int8s + (static_cast<std::ptrdiff_t>(c) * k + ky) * k;
   };
   place_bytes(packed.weights, table.per_word, [&](auto put) {
     place_taps(node.oc, k, table,
@@ -173,7 +173,7 @@ PackedPointwise quantize_pointwise(const Node& node, const ChannelScales& src,
   const ByteWeights weights = pointwise_bytes(node, src);
   PackedPointwise packed = pack_epilogue(node, node.affine, table, ic);
   packed.weights = Buffer<float>(product_words(packed, table, table.per_word));
-  const auto row = [&](int o) { return weights.bytes + static_cast<std::ptrdiff_t>(o) * ic; };
+  const auto row = [&](int o) { return weights.int8s.int8s + static_cast<std::ptrdiff_t>(o) * ic; };
   place_bytes(packed.weights, table.per_word, [&](auto put) {
     place_product(ic, node.oc, table.per_word, table,
                   [&](std::size_t at, int o, int i) { put(at, row(o)[i]); });

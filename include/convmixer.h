@@ -139,7 +139,8 @@ typedef struct convmixer_model_options {
  * PyTorch's (zip or older) or Paddle's .pdparams, told apart by content, in timm's, the authors',
  * mmpretrain's or Paddle's names; or a folder that holds config.json and model.safetensors or
  * pytorch_model.bin. Opening a file never runs code: a pickle that names anything but tensors and
- * plain containers is CONVMIXER_UNSUPPORTED, and the name is in the error.
+ * plain containers is CONVMIXER_UNSUPPORTED, and the name is in the error. A model of int8 weights
+ * (CONVMIXER_WEIGHTS_INT8) in another precision is CONVMIXER_INVALID_ARGUMENT.
  */
 CONVMIXER_API convmixer_status convmixer_model_open(const char* path,
                                                     const convmixer_model_options* options,
@@ -222,9 +223,9 @@ typedef struct convmixer_convert_options {
 
 /*
  * Writes what convmixer_model_open opens as one safetensors file in timm's names, the whole
- * configuration in its metadata; labels too, unless they are ImageNet's by default. F32, F16 and BF16
- * weights stay as they are stored, F64 becomes F32: the logits are the same bits. Tensors that only
- * training reads are left out. The same model gives the same bytes.
+ * configuration in its metadata; labels too, unless they are ImageNet's by default. F32, F16, BF16
+ * and int8 weights stay as they are stored, F64 becomes F32: the logits are the same bits. Tensors
+ * that only training reads are left out. The same model gives the same bytes.
  *
  * The model is checked first. The file appears whole or not at all, and replaces one that is there;
  * it must not be the one that is read. info, which may be null, receives what the file holds, with
@@ -390,7 +391,7 @@ CONVMIXER_API convmixer_status convmixer_calibration_create(const char* model_pa
                                                             int32_t threads,
                                                             convmixer_calibration** calibration);
 
-/* What convmixer_model_get_info tells of the model, as far as it does not depend on how it runs. */
+/* As convmixer_model_get_info, with weight_bytes, isa, strassen_levels and precision left 0 and null. */
 CONVMIXER_API convmixer_status convmixer_calibration_get_info(
     const convmixer_calibration* calibration, convmixer_model_info* info);
 

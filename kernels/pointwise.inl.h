@@ -75,6 +75,7 @@ struct PointwiseTiles<P, 0, N...> {
 template <class P, int kPart = kSumWords>
 void sum_tile(const float* panel, ptrdiff_t panel_block_stride, int pixels, int ic,
               const float* weights, const float* next, Sums& sums) {
+  static_assert(kPart % kPixelWords<P> == 0, "parts begin with a block of the panel");
   // ⌈pixels / kPixelTile⌉ tiles of nearly equal size: a multiply-add costs the same in a slightly
   // smaller tile, while a small rest would leave the ports idle.
   const int tiles = (pixels + kPixelTile - 1) / kPixelTile;

@@ -78,15 +78,15 @@ inline void store_plane_int8(float* dst, const Vec* v) {
 }
 #else
 // Bytes in 16 bits. Of bytes, vpmaddubsw would cut sums of two products to 32,767, where they may
-// be 2 · 255 · 127; widened in the loop they take six instructions more for four products, and so
-// no less time than floats.
+// be 2 · 255 · 127; to widen a word of four and its weights takes five instructions a vector, more
+// than the four that multiply and add two words of two.
 constexpr int kInt8PerWord = 2;
 
 inline Vec dot_int8(Vec x, Vec w, Vec sum) {
   const __m256i product = _mm256_madd_epi16(_mm256_castps_si256(x), _mm256_castps_si256(w));
   __m256i s = _mm256_add_epi32(_mm256_castps_si256(sum), product);
-  // GCC may regroup sums of integers, and does: the products of four words waited in memory, since
-  // there are no registers for them.
+  // Keeps GCC from regrouping sums of integers: it would add up the products of four words first,
+  // for which there are no registers.
   __asm__("" : "+x"(s));
   return _mm256_castsi256_ps(s);
 }
@@ -97,7 +97,7 @@ inline Vec unpack_int8(Vec words, int i) {
 }
 // [pixel][channel]
 inline void store_panel_int8(float* dst, const Vec* v) {
-  const __m256i packed = _mm256_packus_epi32(to_bytes(v[0]), to_bytes(v[1]));  // [4][pixel][4]
+  const __m256i packed = _mm256_packus_epi32(to_bytes(v[0]), to_bytes(v[1]));  // [2][pixel][4]
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(dst),
                       _mm256_permute4x64_epi64(packed, _MM_SHUFFLE(3, 1, 2, 0)));
 }

@@ -9,7 +9,8 @@
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
-// A test sets the lanes and tiles of another variant, to run the kernel texts with them on any CPU.
+// A test sets the lanes, tiles and words (below) of another variant, to run the kernel texts with
+// them on any CPU.
 #ifdef CONVMIXER_PORTABLE_LANES
 constexpr int kLanes = CONVMIXER_PORTABLE_LANES;
 constexpr int kPixelTile = CONVMIXER_PORTABLE_PIXEL_TILE;

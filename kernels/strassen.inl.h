@@ -23,10 +23,6 @@
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
-// Of a part of a product's sum: halves and quarters of the pixels leave the L1 cache more room than
-// a plain product does.
-constexpr int kStrassenSumWords = 256;
-
 struct StrassenQuarter {
   int row, column;  // halves of output channels and pixels; row < 0: none
   float sign;

@@ -212,13 +212,13 @@ Weights Checkpoint::floats(const std::string& tensor,
   return weights;
 }
 
-Weights Checkpoint::bytes(const std::string& tensor, const std::vector<std::int64_t>& shape) const {
+Weights Checkpoint::int8s(const std::string& tensor, const std::vector<std::int64_t>& shape) const {
   const TensorView& view = find(tensor, shape);
   if (view.dtype != DType::kI8) refuse_dtype(tensor, "I8");
   Weights weights = view_of(view);
-  weights.bytes = reinterpret_cast<const std::int8_t*>(view.data);
+  weights.int8s = reinterpret_cast<const std::int8_t*>(view.data);
   weights.size = view.bytes;
-  if (std::memchr(view.data, 0x80, view.bytes) != nullptr) {
+  if (view.bytes > 0 && std::memchr(view.data, 0x80, view.bytes) != nullptr) {
     throw Error(Code::kFormat,
                 fmt::format("{}: expected values of -127 to 127 in tensor {}, found -128", name,
                             shown(tensor)));

@@ -47,8 +47,8 @@ struct Checkpoint {
   // missing, has another shape or another dtype.
   Weights floats(const std::string& tensor, const std::vector<std::int64_t>& shape) const;
 
-  // An I8 tensor's bytes, a view. The same errors, and kFormat for a byte of −128.
-  Weights bytes(const std::string& tensor, const std::vector<std::int64_t>& shape) const;
+  // An I8 tensor's values, a view. The same errors, and kFormat for a −128.
+  Weights int8s(const std::string& tensor, const std::vector<std::int64_t>& shape) const;
 
   // A tensor's name for a message, in quotes, and what the file calls it where that differs.
   std::string shown(const std::string& tensor) const;
@@ -63,12 +63,12 @@ struct Checkpoint {
 // (huggingface.h): safetensors, a zip archive of PyTorch's, a pickle
 // of PyTorch's older format or of Paddle. Everything is checked against the bytes there are before
 // memory is taken for it, and no name in a pickle is ever called (models/README.md). Tensors get
-// timm's names. Unknown dtypes pass until floats() is asked for one. Error(kFormat) for a file that
-// is damaged or of another kind, kUnsupported for a pickle that names what is not on the list of
-// pickle_names.cpp, kLimit for one that would take too much memory.
+// timm's names. Unknown dtypes pass until floats() or int8s() is asked for one. Error(kFormat) for
+// a file that is damaged or of another kind, kUnsupported for a pickle that names what is not on
+// the list of pickle_names.cpp, kLimit for one that would take too much memory.
 Checkpoint open_checkpoint(const std::string& path);
 
-// The same from memory, of which floats() copies only what is not aligned F32; it must stay valid
+// The same from memory, of which floats() copies what is not aligned F32; it must stay valid
 // as long as `owner` (which may be null when the caller guarantees it) or any Weights made from it.
 Checkpoint open_checkpoint(const std::uint8_t* data, std::size_t size, std::string name,
                            std::shared_ptr<const void> owner);

@@ -300,7 +300,7 @@ class GraphBuilder {
     return values<double>(tensor, size);
   }
 
-  bool is_bytes(const std::string& tensor) const {
+  bool is_int8(const std::string& tensor) const {
     const auto found = checkpoint_.tensors.find(tensor);
     return found != checkpoint_.tensors.end() && found->second.dtype == DType::kI8;
   }
@@ -322,9 +322,9 @@ class GraphBuilder {
                    const Shape& shape) {
     Node convolution = node(op, name, ic, config_.dim);
     convolution.kernel_size = kernel_size;
-    if (op != Op::kPatchEmbed && is_bytes(key + "weight")) {
+    if (op != Op::kPatchEmbed && is_int8(key + "weight")) {
       used_.insert(key + "weight");
-      convolution.weights = checkpoint_.bytes(key + "weight", shape);
+      convolution.weights = checkpoint_.int8s(key + "weight", shape);
       convolution.weight_scale = weight_scales(name);
     } else {
       convolution.weights = floats(key + "weight", shape);
@@ -374,7 +374,10 @@ class GraphBuilder {
 
   void refuse_other_tensors() const {
     for (const auto& [tensor, view] : checkpoint_.tensors) {
-      if (used_.count(tensor) == 0 && !tensor.starts_with(kQuantPrefix)) {
+      // Scales of activations are read_quantization's to check, those of weights have been read.
+      const bool is_scale =
+          tensor.starts_with(kQuantPrefix) && !tensor.ends_with(kWeightScaleSuffix);
+      if (used_.count(tensor) == 0 && !is_scale) {
         fail(Code::kFormat, checkpoint_.name,
              fmt::format("expected only a ConvMixer's tensors, found {} of shape {}",
                          checkpoint_.shown(tensor), shape_text(view.shape)));

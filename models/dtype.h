@@ -7,7 +7,7 @@
 
 namespace convmixer {
 
-// The dtypes that Checkpoint::floats() reads, and that of its bytes(); all others, known or not,
+// The dtypes that Checkpoint::floats() reads, and that of its int8s(); all others, known or not,
 // are kOther.
 enum class DType : std::uint8_t { kF32, kF16, kBF16, kF64, kI8, kOther };
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <set>
 
 #include "support/error.h"
@@ -28,10 +29,13 @@ std::string made_for(const ModelConfig& config) {
 void check_made_for(const Checkpoint& checkpoint, const ModelConfig& config) {
   const auto found = checkpoint.metadata.find(kMadeForKey);
   if (found == checkpoint.metadata.end() || found->second == made_for(config)) return;
+  const bool floats = std::none_of(checkpoint.tensors.begin(), checkpoint.tensors.end(),
+                                   [](auto& tensor) { return tensor.second.dtype == DType::kI8; });
   throw Error(Code::kInvalidArgument,
-              fmt::format("{}: its int8 scales are for {}, but it is opened with {}: calibrate it "
+              fmt::format("{}: its int8 scales are for {}, but it is opened with {}: calibrate {} "
                           "again",
-                          checkpoint.name, in_quotes(found->second), in_quotes(made_for(config))));
+                          checkpoint.name, in_quotes(found->second), in_quotes(made_for(config)),
+                          floats ? "it" : "the model that its weights were made from"));
 }
 
 // A view of `values`, which `owner` keeps, or else the caller.
@@ -53,8 +57,8 @@ void add_bytes(const std::string& name, const std::string& layer, const ByteWeig
   TensorView& view = checkpoint.tensors.at(name);
   view.dtype = DType::kI8;
   view.dtype_name = "I8";
-  view.data = reinterpret_cast<const std::uint8_t*>(weights.bytes);
-  view.bytes = weights.own.size();
+  view.data = reinterpret_cast<const std::uint8_t*>(weights.int8s.int8s);
+  view.bytes = weights.int8s.size;
   view.owner = owner;
   add_tensor(kQuantPrefix + layer + kWeightScaleSuffix, weights.scale, checkpoint, owner);
 }

@@ -90,8 +90,7 @@ void write_tensor(OutputFile& file, const Checkpoint& checkpoint, const NewTenso
   const TensorView& src = *tensor.src;
   if (src.dtype == DType::kF16 || src.dtype == DType::kBF16 || src.dtype == DType::kI8) {
     file.write(src.data, src.bytes);
-    if (checkpoint.map != nullptr && src.owner == nullptr)
-      checkpoint.map->let_go(src.data, src.bytes);
+    if (checkpoint.map != nullptr) checkpoint.map->let_go(src.data, src.bytes);
     return;
   }
   const Weights weights = checkpoint.floats(*tensor.name, src.shape);

@@ -130,7 +130,8 @@ static void test_calibration_f32(const char* dst) {
   convmixer_model_info info = CONVMIXER_MODEL_INFO_INIT;
   convmixer_model* model = NULL;
   convmixer_session* session;
-  float logits[kClasses];
+  convmixer_calibration* other = NULL;
+  float logits[kClasses], again[kClasses];
   size_t i;
   for (i = 0; i < sizeof src / sizeof *src; ++i) {
     src[i] = (float)((i * 2654435761u) >> 20 & 255u) / 64.0f - 2.0f;
@@ -139,7 +140,9 @@ static void test_calibration_f32(const char* dst) {
   BAD(convmixer_calibration_get_info(c, NULL), "info");
   CHECK(convmixer_calibration_get_info(c, &info) == CONVMIXER_OK);
   CHECK(info.image_height == 32 && info.image_width == 32 && info.num_classes == kClasses);
-  CHECK(info.num_parameters > 500000 && info.weight_bytes == 0 && info.isa == NULL);
+  CHECK(info.num_parameters == info_of(NULL).num_parameters);
+  CHECK(info.num_macs == info_of(NULL).num_macs);
+  CHECK(info.weight_bytes == 0 && info.isa == NULL);
   BAD(convmixer_calibration_add_f32(NULL, src, 1), "calibration");
   BAD(convmixer_calibration_add_f32(c, NULL, 1), "src");
   CHECK(convmixer_calibration_add_f32(c, NULL, 0) == CONVMIXER_OK);
@@ -153,6 +156,8 @@ static void test_calibration_f32(const char* dst) {
   BAD(convmixer_calibration_write(c, dst, (convmixer_clipping)-1, CONVMIXER_WEIGHTS_DEFAULT),
       "clipping");
   BAD(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_DEFAULT, (convmixer_weights)2),
+      "weights");
+  BAD(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_DEFAULT, (convmixer_weights)-1),
       "weights");
   BAD(convmixer_calibration_write(c, MODEL, CONVMIXER_CLIPPING_DEFAULT, CONVMIXER_WEIGHTS_DEFAULT),
       "another file");
@@ -172,6 +177,21 @@ static void test_calibration_f32(const char* dst) {
   CHECK(isfinite(logits[0]));
   convmixer_session_destroy(session);
   convmixer_model_destroy(model);
+
+  /* Weights in bytes: the same logits, in int8 only. */
+  CHECK(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_DEFAULT, CONVMIXER_WEIGHTS_INT8) ==
+        CONVMIXER_OK);
+  model = NULL;
+  CHECK(convmixer_model_open(dst, &o, &model) == CONVMIXER_OK);
+  if (model == NULL) exit(1);
+  session = open_session(model);
+  CHECK(convmixer_run_f32(session, src, 1, again, NULL) == CONVMIXER_OK);
+  CHECK(memcmp(again, logits, sizeof logits) == 0);
+  convmixer_session_destroy(session);
+  convmixer_model_destroy(model);
+  o.precision = CONVMIXER_PRECISION_DEFAULT;
+  BAD(convmixer_model_open(dst, &o, &model), "precision int8");
+  BAD(convmixer_calibration_create(dst, NULL, 0, &other), "weights are int8");
 
   src[kImageBytes + 7] = NAN;
   BAD(convmixer_calibration_add_f32(c, src, 2), "stem has NaN");

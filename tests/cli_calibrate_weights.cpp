@@ -17,8 +17,8 @@ constexpr const char* kPointwiseScale = "quant.blocks.7.pointwise.weight_scale";
 
 class ByteWeightsFile : public Calibrate {
  protected:
-  // Probabilities of images of data/cifar, by classify.
-  std::string logits(const std::string& model) {
+  // Classes and probabilities of images of data/cifar, as classify prints them.
+  std::string results(const std::string& model) {
     run(int8({"classify", "--json", "--model", model, kCifar + "/ship", kCifar + "/cat"}));
     EXPECT_EQ(code, 0) << err;
     return out;
@@ -35,11 +35,11 @@ class ByteWeightsFile : public Calibrate {
 TEST_F(ByteWeightsFile, GivesTheSameResultsInLessSpace) {
   fs::rename(calibrated({"--images", kCifar + "/dog"}), path("kept"));
   const std::string kept = path("kept");
-  const std::string want = logits(kept);
+  const std::string want = results(kept);
   const std::uintmax_t kept_size = fs::file_size(kept);
   const std::string model = with_bytes();
-  EXPECT_EQ(logits(model), want);
-  // 531,000 of 560,000 parameters are bytes; the other tensors and the header stay.
+  EXPECT_EQ(results(model), want);
+  // 575,488 of 603,402 parameters are bytes; the other tensors and the header stay.
   EXPECT_LT(fs::file_size(model), kept_size * 0.33);
   CheckpointFile file = parse_file(read_text(model));
   EXPECT_EQ(file.tensors.at(kDepthwise).dtype, "I8");
@@ -59,6 +59,10 @@ TEST_F(ByteWeightsFile, IsConvertedAsItIs) {
   run({"convert", "--model", model, "--output", path("converted")});
   ASSERT_EQ(code, 0) << err;
   EXPECT_EQ(read_text(path("converted")), read_text(model));
+  // Nothing else could open what has scales for another size.
+  run({"convert", "--model", model, "--image-size", "64", "--output", path("larger")});
+  expect_error(2, {model, "32x32 pixels", "the model that its weights were made from"});
+  EXPECT_FALSE(fs::exists(path("larger")));
 }
 
 TEST_F(ByteWeightsFile, AnOddModelToo) {
@@ -76,7 +80,7 @@ TEST_F(ByteWeightsFile, AnOddModelToo) {
 
 TEST_F(ByteWeightsFile, IsForInt8Only) {
   const std::string model = with_bytes(), ship = kShare + "/images/ship_0000.jpg";
-  for (const char* precision : {"fp32", "auto"}) {
+  for (const char* precision : {"fp32", "bf16", "auto"}) {
     run({"classify", "--model", model, "--precision", precision, ship});
     expect_error(2, {model, "weights are int8", "expected precision int8"});
   }
@@ -125,7 +129,18 @@ TEST_F(ByteWeightsFile, SpoiledOnesAreRefusedByName) {
       },
       {"head.weight", "F32", "I8"});
   // The bias holds the shift of the BatchNorm before already.
-  refused(set("blocks.7.0.fn.2.bias", 0.5f), {path("edited"), "blocks.7.pointwise", "no shift"});
+  for (const char* name : {"blocks.7.0.fn.2.bias", "blocks.7.0.fn.2.running_mean"}) {
+    refused(set(name, 0.5f), {path("edited"), "blocks.7.pointwise", "no shift"});
+  }
+  // Scales of weights that are floats, or that are not there.
+  for (const char* layer : {"stem", "blocks.8.depthwise"}) {
+    refused(
+        [&](CheckpointFile& file) {
+          file.tensors["quant." + std::string(layer) + ".weight_scale"] =
+              file.tensors.at(kDepthwiseScale);
+        },
+        {"quant." + std::string(layer) + ".weight_scale"});
+  }
   refused([&](CheckpointFile& file) { file.tensors.erase("quant.blocks.3.depthwise.scale"); },
           {"quant.blocks.3.depthwise.scale"});
 }

@@ -7,7 +7,7 @@
 #include <functional>
 #include <numeric>
 
-#include "engine/passes.h"
+#include "engine/plan.h"
 #include "fuzz_target.h"
 #include "models/checkpoint.h"
 #include "models/convmixer.h"
@@ -45,9 +45,9 @@ inline std::size_t read_values(const Checkpoint& checkpoint) {
     });
     if (tensor.dtype != DType::kI8) continue;
     takes<Error>([&, &name = name, &tensor = tensor] {
-      const Weights weights = checkpoint.bytes(name, tensor.shape);
+      const Weights weights = checkpoint.int8s(name, tensor.shape);
       require(weights.size == count, "a tensor has the bytes that its shape says");
-      volatile int sum = std::accumulate(weights.bytes, weights.bytes + weights.size, 0);
+      volatile int sum = std::accumulate(weights.int8s, weights.int8s + weights.size, 0);
       static_cast<void>(sum);
     });
   }
@@ -59,11 +59,13 @@ inline void open_model(Checkpoint& checkpoint) {
   const bool small = read_values(checkpoint) > 0;
   const ModelConfig config = read_config(checkpoint, {});
   if (!small) return;
-  takes<Error>([&] {
-    const Quantization quantization = read_quantization(checkpoint, config);
-    quantize_blocks(build_graph(checkpoint, config), quantization);
-  });
-  fold_batchnorm(fuse(build_graph(checkpoint, config)));
+  const Graph graph = build_graph(checkpoint, config);
+  PlanOptions options;
+  options.isa = "portable";
+  if (!has_int8_weights(graph)) make_plan(graph, config.mean, config.std, options);
+  options.precision = PrecisionOption::kInt8;
+  options.quantization = read_quantization(checkpoint, config);
+  make_plan(graph, config.mean, config.std, options);
 }
 
 using Reader = std::function<void(Checkpoint&)>;
