@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstring>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -30,6 +31,13 @@ inline CheckpointFile parse_file(const std::string& bytes) {
     file.tensors[name] = {entry["dtype"], entry["shape"], bytes.substr(data + begin, end - begin)};
   }
   return file;
+}
+
+// An edit of value 7 of a tensor of floats.
+inline std::function<void(CheckpointFile&)> set_value(const std::string& name, float value) {
+  return [=](CheckpointFile& file) {
+    std::memcpy(file.tensors.at(name).bytes.data() + 7 * sizeof value, &value, sizeof value);
+  };
 }
 
 class Calibrate : public Cli {

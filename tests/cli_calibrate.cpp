@@ -202,20 +202,15 @@ TEST_F(Calibrate, SpoiledScalesAreRefusedByName) {
     run({"describe", "--model", path("edited")});  // nothing but int8 needs them
     EXPECT_EQ(code, 0) << err;
   };
-  const auto set = [](const std::string& name, float value) {
-    return [=](CheckpointFile& file) {
-      std::memcpy(file.tensors.at(name).bytes.data() + 7 * sizeof value, &value, sizeof value);
-    };
-  };
   const std::string scale = "quant.blocks.3.depthwise.scale",
                     zero = "quant.blocks.7.pointwise.zero_point";
   refused([&](CheckpointFile& file) { file.add(scale, {255}, std::vector<float>(255, 1)); },
           {scale, "[256]", "[255]"});
-  refused(set(scale, -1), {"blocks.3.depthwise", "channel 7", "positive", "-1"});
-  refused(set(scale, 0), {"blocks.3.depthwise", "channel 7", "positive"});
-  refused(set(scale, std::nanf("")), {"blocks.3.depthwise", "channel 7", "nan"});
-  refused(set(zero, 256), {"blocks.7.pointwise", "channel 7", "256"});
-  refused(set(zero, 0.5), {"blocks.7.pointwise", "channel 7", "0.5"});
+  refused(set_value(scale, -1), {"blocks.3.depthwise", "channel 7", "positive", "-1"});
+  refused(set_value(scale, 0), {"blocks.3.depthwise", "channel 7", "positive"});
+  refused(set_value(scale, std::nanf("")), {"blocks.3.depthwise", "channel 7", "nan"});
+  refused(set_value(zero, 256), {"blocks.7.pointwise", "channel 7", "256"});
+  refused(set_value(zero, 0.5), {"blocks.7.pointwise", "channel 7", "0.5"});
   refused([&](CheckpointFile& file) { file.tensors.erase(scale); }, {scale});
   refused([&](CheckpointFile& file) { file.tensors.erase("quant.stem.zero_point"); },
           {"quant.stem.zero_point"});

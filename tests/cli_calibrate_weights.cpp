@@ -103,18 +103,13 @@ TEST_F(ByteWeightsFile, SpoiledOnesAreRefusedByName) {
     run(int8({"describe", "--model", path("edited")}));
     expect_error(1, words);
   };
-  const auto set = [](const std::string& name, float value) {
-    return [=](CheckpointFile& file) {
-      std::memcpy(file.tensors.at(name).bytes.data() + 7 * sizeof value, &value, sizeof value);
-    };
-  };
   refused([&](CheckpointFile& file) { file.tensors.erase(kDepthwiseScale); },
           {kDepthwiseScale, "found none"});
   refused(
       [&](CheckpointFile& file) { file.add(kPointwiseScale, {255}, std::vector<float>(255, 1)); },
       {kPointwiseScale, "[256]", "[255]"});
   for (const float value : {0.0f, -1.0f, HUGE_VALF, std::nanf("")}) {
-    refused(set(kPointwiseScale, value), {kPointwiseScale, "positive", "index 7"});
+    refused(set_value(kPointwiseScale, value), {kPointwiseScale, "positive", "index 7"});
   }
   refused([&](CheckpointFile& file) { file.tensors.at(kPointwise).bytes[99] = '\x80'; },
           {kPointwise, "-128"});
@@ -130,7 +125,7 @@ TEST_F(ByteWeightsFile, SpoiledOnesAreRefusedByName) {
       {"head.weight", "F32", "I8"});
   // The bias holds the shift of the BatchNorm before already.
   for (const char* name : {"blocks.7.0.fn.2.bias", "blocks.7.0.fn.2.running_mean"}) {
-    refused(set(name, 0.5f), {path("edited"), "blocks.7.pointwise", "no shift"});
+    refused(set_value(name, 0.5f), {path("edited"), "blocks.7.pointwise", "no shift"});
   }
   // Scales of weights that are floats, or that are not there.
   for (const char* layer : {"stem", "blocks.8.depthwise"}) {
