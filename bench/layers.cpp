@@ -75,34 +75,23 @@ PlanOptions only(const KernelTable& table, int dim, Strassen strassen) {
 // Value `i` of an array of a table's words, as a real.
 float read_value(const KernelTable& table, const float* words, std::size_t i) {
   const auto* const halves = reinterpret_cast<const std::uint16_t*>(words);
-  switch (table.precision) {
-    case kFp32:
-      return words[i];
-    case kBf16:
-      return std::bit_cast<float>(std::uint32_t{halves[i]} << 16);
-    default:
-      break;
-  }
-  const int byte =
-      table.per_word == 4 ? reinterpret_cast<const std::uint8_t*>(words)[i] : halves[i];
-  return (static_cast<float>(byte) - kZeroPoint) * kByteScale;
+  if (table.precision == kFp32) return words[i];
+  if (table.precision == kBf16) return std::bit_cast<float>(std::uint32_t{halves[i]} << 16);
+  const auto* const bytes = reinterpret_cast<const std::uint8_t*>(words);
+  return (static_cast<float>(table.per_word == 4 ? bytes[i] : halves[i]) - kZeroPoint) * kByteScale;
 }
 
 // Random values in every word.
 void fill_words(const KernelTable& table, float* words, std::size_t count, Random& random) {
   auto* const halves = reinterpret_cast<std::uint16_t*>(words);
+  auto* const bytes = reinterpret_cast<std::uint8_t*>(words);
   for (std::size_t i = 0; i < count * static_cast<std::size_t>(table.per_word); ++i) {
     const float v = random.next();
     const auto byte = static_cast<std::uint8_t>(kZeroPoint + v / kByteScale);
-    if (table.precision == kFp32) {
-      words[i] = v;
-    } else if (table.precision == kBf16) {
-      halves[i] = to_bf16(v);
-    } else if (table.per_word == 4) {
-      reinterpret_cast<std::uint8_t*>(words)[i] = byte;
-    } else {
-      halves[i] = byte;
-    }
+    if (table.precision == kFp32) words[i] = v;
+    if (table.precision == kBf16) halves[i] = to_bf16(v);
+    if (table.precision == kInt8 && table.per_word == 4) bytes[i] = byte;
+    if (table.precision == kInt8 && table.per_word == 2) halves[i] = byte;
   }
 }
 
@@ -201,7 +190,9 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
     bytes_.push_back(static_cast<std::uint8_t>(127 + 127 * random.next()));
   }
   if (table.precision == kInt8) {  // the borders
-    std::memset(static_cast<void*>(src_.data()), static_cast<int>(kZeroPoint), src_.bytes());
+    const std::uint32_t ones = table.per_word == 4 ? 0x01010101u : 0x00010001u;
+    const auto border = std::bit_cast<float>(ones * static_cast<std::uint32_t>(kZeroPoint));
+    std::fill(src_.data(), src_.data() + src_.size(), border);
   }
   for (int i = 0; i < g.h * g.w; ++i) {
     offset_.push_back(static_cast<std::int32_t>(layout_.pixel(i)));
