@@ -5,42 +5,30 @@
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
-// x·Φ(x), the exact (erf) GELU, to 4e-7 of max(1, |x|), in 19 operations. Φ(x) = 1/2 + x·P(s), s =
-// 2x²/c² − 1, for |x| ≤ c = 5.2, beyond which Φ is 0 or 1 to single precision; derive_gelu.py has
-// the fit, and why it is in s. Below −c the factor x is clamped too: −∞ gives about 0 and not NaN.
-// NaN goes through.
-struct GeluExact {
-  static constexpr float kClamp = 5.2f;
-  static constexpr float kP[] = {0.13594998f,   -0.06774362f,  0.050025616f,  -0.039931986f,
-                                 0.031973917f,  -0.02469884f,  0.018038778f,  -0.012619661f,
-                                 0.0083650835f, -0.00454231f,  0.0020051931f, -0.0014687774f,
-                                 0.0011886808f, -0.0003882335f};
-};
-// The same to 9e-5 of max(1, |x|), in 12 operations, where results are rounded to 2⁻⁹ or to bytes.
-struct GeluShort {
-  static constexpr float kClamp = 3.7f;
-  static constexpr float kP[] = {0.18942212f,  -0.08824737f,  0.05472113f,  -0.032430235f,
-                                 0.019034708f, -0.010966217f, 0.0035779006f};
-};
-
-template <class Form>
-inline Vec gelu_polynomial(Vec x) {
-  constexpr float kClamp = Form::kClamp;
-  constexpr int kDegree = sizeof(Form::kP) / sizeof(Form::kP[0]) - 1;
-  const Vec above = max(set1(-kClamp), x);
-  const Vec clamped = min(set1(kClamp), above);
-  const Vec s = fma(mul(clamped, clamped), set1(2.0f / (kClamp * kClamp)), set1(-1.0f));
-  Vec p = set1(Form::kP[kDegree]);
-#pragma GCC unroll 16
-  for (int i = kDegree - 1; i >= 0; --i) p = fma(p, s, set1(Form::kP[i]));
-  return mul(above, fma(clamped, p, set1(0.5f)));
+// x·Φ(x), the exact (erf) GELU, to 2.5e-7 of max(1, |x|), in 16 operations: max(x, 0) − t(|x|),
+// where t(a) = a·Φ(−a) = a / q(a)⁸ and q(a) = Φ(−a)^(−1/8) is nearly a polynomial; derive_gelu.py
+// has the fit. (C. Hastings, "Approximations for Digital Computers", 1955, has erf in this form.)
+// Beyond a = 10 t is 0 to 1e-18, and the bound keeps ∞ / ∞ away. NaN goes through. (Templates, so
+// that only variants that use one need its vector functions.)
+template <typename V>
+inline V gelu_power(V x) {
+  constexpr float kQ[] = {1.0905077f,    0.10876129f,     0.048825566f,
+                          0.009414777f,  0.0010102905f,   0.00016272742f,
+                          9.060738e-05f, -1.5152612e-05f, 2.9527928e-06f};
+  constexpr int kDegree = sizeof(kQ) / sizeof(kQ[0]) - 1;
+  const V a = min(set1(10.0f), abs(x));
+  V q = set1(kQ[kDegree]);
+#pragma GCC unroll 8
+  for (int i = kDegree - 1; i >= 0; --i) q = fma(q, a, set1(kQ[i]));
+#pragma GCC unroll 3
+  for (int i = 0; i < 3; ++i) q = mul(q, q);
+  return sub(max(set1(0.0f), x), div(a, q));
 }
 
 // The same to 1e-7 of max(1, |x|), in 18 operations of which 6 are table lookups, where those take
 // turns with the multiply-adds on other ports: max(x, 0) − t(|x|), where t(a) = a·Φ(−a) is
 // piecewise a polynomial in a − i·width, i = round(a / width). Adding 1.5·2²³ rounds, and leaves i
 // in the lowest bits of the sum. Beyond 15.5 pieces t is 0 to 2e-7.
-// (A template, so that only variants that use it need `lookup`.)
 template <typename V>
 inline V gelu_pieces(V x) {
   constexpr float kWidth = 45.0f / 128, kRound = 12582912.0f;
@@ -74,11 +62,32 @@ inline V gelu_pieces(V x) {
   return sub(max(set1(0.0f), x), t);
 }
 
+// The same to 9e-5 of max(1, |x|), in 12 operations, where results are rounded to 2⁻⁹ or to bytes:
+// Φ(x) = 1/2 + x·P(s), s = 2x²/c² − 1, for |x| ≤ c = 3.7. Below −c the factor x is clamped too: −∞
+// gives about 0 and not NaN. In s the coefficients keep digits that they would lose in x².
+inline Vec gelu_short(Vec x) {
+  constexpr float kClamp = 3.7f;
+  constexpr float kP[] = {0.18942212f,  -0.08824737f,  0.05472113f,  -0.032430235f,
+                          0.019034708f, -0.010966217f, 0.0035779006f};
+  constexpr int kDegree = sizeof(kP) / sizeof(kP[0]) - 1;
+  const Vec above = max(set1(-kClamp), x);
+  const Vec clamped = min(set1(kClamp), above);
+  const Vec s = fma(mul(clamped, clamped), set1(2.0f / (kClamp * kClamp)), set1(-1.0f));
+  Vec p = set1(kP[kDegree]);
+#pragma GCC unroll 8
+  for (int i = kDegree - 1; i >= 0; --i) p = fma(p, s, set1(kP[i]));
+  return mul(above, fma(clamped, p, set1(0.5f)));
+}
+
 template <class P, bool kPieces, typename V>
 inline V gelu(V x) {
-  if constexpr (!P::kExactGelu) return gelu_polynomial<GeluShort>(x);
-  if constexpr (kPieces) return gelu_pieces(x);
-  return gelu_polynomial<GeluExact>(x);
+  if constexpr (!P::kExactGelu) {
+    return gelu_short(x);
+  } else if constexpr (kPieces) {
+    return gelu_pieces(x);
+  } else {
+    return gelu_power(x);
+  }
 }
 
 template <KernelActivation A, class P>

@@ -2,65 +2,77 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prints the coefficients in activation.inl.h. Needs numpy and scipy; nothing of the build does.
 
-The polynomial: gelu(x) = x · Φ(x) and Φ(x) = 1/2 + x · P(s) with s = 2x²/c² − 1 in [−1, 1] for
+The power: gelu(x) = max(x, 0) − t(|x|) with t(a) = a · Φ(−a) = a / q(a)⁸, where q(a) = Φ(−a)^(−1/8)
+is fitted by a polynomial in a. The fit minimises the largest error of t, and relative to a where a
+is below 1.
+
+The short form: gelu(x) = x · Φ(x) and Φ(x) = 1/2 + x · P(s) with s = 2x²/c² − 1 in [−1, 1] for
 |x| ≤ c, since (Φ(x) − 1/2) / x is even. A polynomial in s keeps its digits in single precision; the
 same one in x² loses two or three of them. The fit minimises the largest error of gelu: |x²·(P − g)|,
-and relative to gelu's slope near 0.
+and relative to gelu's slope near 0. Beyond the clamp it errs by 9e-5 of |x|.
 
-The pieces: gelu(x) = max(x, 0) − t(|x|) with t(a) = a · Φ(−a), which is below 2e-7 beyond 15.5 pieces
-of WIDTH. Piece i is a polynomial in a − i · WIDTH on |a − i · WIDTH| ≤ WIDTH / 2; the first one has
+The pieces: t is below 2e-7 beyond 15.5 pieces of WIDTH. Piece i is a polynomial in a − i · WIDTH on |a − i · WIDTH| ≤ WIDTH / 2; the first one has
 no constant term, so that gelu(0) is 0. The fit minimises the largest error of t.
 """
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import log_ndtr, ndtr
 
-CLAMP, DEGREE = 5.2, 13
-SHORT_CLAMP, SHORT_DEGREE = 3.7, 6  # of bf16 and int8; beyond the clamp it errs by 9e-5 of |x|
+POWER, DEGREE, TOP = 8, 8, 6.0
+SHORT_CLAMP, SHORT_DEGREE = 3.7, 6  # of bf16 and int8
 WIDTH, PIECES, PIECE_DEGREE = 45 / 128, 16, 5
 
 
-def fit(clamp, degree, points=4000, rounds=60):
+def lawson(basis, wanted, importance, error_of, rounds):
     """Minimax by Lawson's iteration: least squares, reweighted by the error it leaves."""
-    s = np.cos((np.arange(points) + 0.5) * np.pi / points)
-    x = clamp * np.sqrt((s + 1) / 2)
-    g = (ndtr(x) - 0.5) / x
-    importance = np.maximum(x * x, 0.3 * x)
-    basis = np.polynomial.chebyshev.chebvander(s, degree)
-    weight = np.ones(points)
+    weight = np.ones(len(wanted))
     for _ in range(rounds):
         root = importance * np.sqrt(weight)
-        coefficients, *_ = np.linalg.lstsq(basis * root[:, None], g * root, rcond=None)
-        error = np.abs((basis @ coefficients - g) * importance)
+        coefficients, *_ = np.linalg.lstsq(basis * root[:, None], wanted * root, rcond=None)
+        error = error_of(basis @ coefficients)
         weight *= error + 1e-18
         weight /= weight.sum()
-    return np.polynomial.chebyshev.cheb2poly(coefficients), error.max()
+    return coefficients, error.max()
 
 
-for clamp, degree in ((CLAMP, DEGREE), (SHORT_CLAMP, SHORT_DEGREE)):
-    coefficients, error = fit(clamp, degree)
-    print(f"clamp {clamp}, degree {degree}, largest error of gelu before rounding {error:.2e}")
-    for i, value in enumerate(coefficients):
-        print(f"{np.float32(value)!r}f,  // s^{i}")
+def nodes(low, high, points):
+    return (low + high) / 2 + (high - low) / 2 * np.cos((np.arange(points) + 0.5) * np.pi / points)
 
 
-def fit_piece(i, points=400, rounds=60):
-    """As above, in powers of r = a − i · WIDTH."""
-    low = 0 if i == 0 else -WIDTH / 2
-    r = (low + WIDTH / 2) / 2 + (WIDTH / 2 - low) / 2 * np.cos((np.arange(points) + 0.5) * np.pi / points)
+def fit_power():
+    a = nodes(0, TOP, 4000)
+    q = np.exp(-log_ndtr(-a) / POWER)
+    near = np.maximum(a, 1)
+    basis = np.polynomial.chebyshev.chebvander(2 * a / TOP - 1, DEGREE)
+    coefficients, error = lawson(basis, q, POWER / q ** (POWER + 1) * near,
+                                 lambda p: np.abs(np.maximum(p, 1e-3) ** -POWER - q ** -POWER) * near, 300)
+    in_a = np.polynomial.Polynomial(np.polynomial.chebyshev.cheb2poly(coefficients))
+    return in_a(np.polynomial.Polynomial([-1, 2 / TOP])).coef, error
+
+
+def fit_short():
+    s = nodes(-1, 1, 4000)
+    x = SHORT_CLAMP * np.sqrt((s + 1) / 2)
+    g = (ndtr(x) - 0.5) / x
+    importance = np.maximum(x * x, 0.3 * x)
+    basis = np.polynomial.chebyshev.chebvander(s, SHORT_DEGREE)
+    coefficients, error = lawson(basis, g, importance, lambda p: np.abs((p - g) * importance), 60)
+    return np.polynomial.chebyshev.cheb2poly(coefficients), error
+
+
+def fit_piece(i):
+    """In powers of r = a − i · WIDTH."""
+    r = nodes(0 if i == 0 else -WIDTH / 2, WIDTH / 2, 400)
     a = i * WIDTH + r
     t = a * ndtr(-a)
     first = 1 if i == 0 else 0
     basis = np.vander(r / WIDTH, PIECE_DEGREE + 1, increasing=True)[:, first:]
-    weight = np.ones(points)
-    for _ in range(rounds):
-        root = np.sqrt(weight)
-        coefficients, *_ = np.linalg.lstsq(basis * root[:, None], t * root, rcond=None)
-        error = np.abs(basis @ coefficients - t)
-        weight *= error + 1e-18
-        weight /= weight.sum()
-    powers = np.concatenate([np.zeros(first), coefficients])
-    return powers / WIDTH ** np.arange(PIECE_DEGREE + 1), error.max()
+    coefficients, error = lawson(basis, t, np.ones(len(t)), lambda p: np.abs(p - t), 60)
+    return np.concatenate([np.zeros(first), coefficients]) / WIDTH ** np.arange(PIECE_DEGREE + 1), error
 
+
+for name, (coefficients, error) in (("power", fit_power()), ("short form", fit_short())):
+    print(f"{name}: largest error of gelu before rounding {error:.2e}")
+    print("{" + ", ".join(f"{np.float32(c)!s}f" for c in coefficients) + "},")
 
 pieces = [fit_piece(i) for i in range(PIECES)]
 print(f"pieces of {WIDTH}, degree {PIECE_DEGREE}, largest error {max(e for _, e in pieces):.2e}")

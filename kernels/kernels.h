@@ -67,10 +67,6 @@ struct PointwiseParams {
   int gap, gap_before;
 };
 
-// Of the parts of a Strassen product's sum: halves and quarters of the pixels leave the L1 cache
-// more room than a plain product's.
-constexpr int kStrassenSumWords = 256;
-
 // The same result with other roundings, by one or two levels of Strassen's algorithm: output
 // channels, input channels and pixels are halved, seven products of half size make the four
 // quarters of dst, and with two levels each of the seven is made so too.

@@ -41,13 +41,13 @@ void pointwise_tile(const float* panel, ptrdiff_t panel_block_stride, const floa
 #pragma GCC unroll 16
     for (int p = 0; p < N; ++p) {
       const Vec v = broadcast(x + p * kWords);
-      sum[p][0] = P::dot(v, w0, sum[p][0]);
-      sum[p][1] = P::dot(v, w1, sum[p][1]);
+      P::accumulate(sum[p][0], v, w0);
+      P::accumulate(sum[p][1], v, w1);
     }
   };
   for (; words >= kWords; words -= kWords, panel += panel_block_stride) {
     next.step();
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (int i = 0; i < kWords; ++i) add_word(panel + i);
   }
   for (int i = 0; i < words; ++i) add_word(panel + i);
@@ -71,11 +71,11 @@ struct PointwiseTiles<P, 0, N...> {
 };
 
 // sums[pixel][kOcTile] = Σ over `ic` input channels of weights[ic][kOcTile] · panel; pixels ≤
-// kMostPixels, in parts of kPart words. `next` are the weights of the tile after this one.
-template <class P, int kPart = kSumWords>
+// kMostPixels. `next` are the weights of the tile after this one.
+template <class P>
 void sum_tile(const float* panel, ptrdiff_t panel_block_stride, int pixels, int ic,
               const float* weights, const float* next, Sums& sums) {
-  static_assert(kPart % kPixelWords<P> == 0, "parts begin with a block of the panel");
+  static_assert(kSumWords % kPixelWords<P> == 0, "parts begin with a block of the panel");
   // ⌈pixels / kPixelTile⌉ tiles of nearly equal size: a multiply-add costs the same in a slightly
   // smaller tile, while a small rest would leave the ports idle.
   const int tiles = (pixels + kPixelTile - 1) / kPixelTile;
@@ -83,8 +83,8 @@ void sum_tile(const float* panel, ptrdiff_t panel_block_stride, int pixels, int 
   const int blocks = ic / kLanes, words = (ic + P::kPerWord - 1) / P::kPerWord;
   Prefetch fetch(next, blocks * kPixelWords<P> * kOcTile / kLineFloats,
                  tiles * (blocks > 0 ? blocks : 1));
-  for (int i = 0; i < words; i += kPart) {
-    const int now = kPart < words - i ? kPart : words - i;
+  for (int i = 0; i < words; i += kSumWords) {
+    const int now = kSumWords < words - i ? kSumWords : words - i;
     const float* x = panel + i / kPixelWords<P> * panel_block_stride;
     float* to = sums.v;
     for (int k = 0; k < tiles; ++k) {

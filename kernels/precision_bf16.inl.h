@@ -17,6 +17,7 @@ struct Bf16 {
   using Patches = Bf16;
 
   static Vec dot(Vec x, Vec w, Vec sum) { return dot_bf16(x, w, sum); }
+  static void accumulate(Vec& sum, Vec x, Vec w) { sum = dot_bf16(x, w, sum); }
   static Vec to_float(Vec sum) { return sum; }
   static Vec add_sums(Vec a, Vec b) { return add(a, b); }
   // 1 in the first n values.

@@ -2,6 +2,7 @@
 // What a kernel text takes as its parameter P: how words of a precision are multiplied, unpacked
 // and packed. This one is every variant's, since other precisions have layers in fp32 too.
 //   dot(x, w, sum)          sum + Σ of a word's products
+//   accumulate(sum, x, w)   the same, in the register that holds sum
 //   to_float, add_sums      of sums
 //   unpack(words, i)        value i of each word as float
 //   store_panel(dst, v)     kPerWord pixels of the panel, one behind the other (unaligned)
@@ -24,6 +25,7 @@ struct Fp32 {
   using Patches = Fp32;
 
   static Vec dot(Vec x, Vec w, Vec sum) { return fma(x, w, sum); }
+  static void accumulate(Vec& sum, Vec x, Vec w) { CONVMIXER_ISA::accumulate(sum, x, w); }
   static Vec to_float(Vec sum) { return sum; }
   static Vec add_sums(Vec a, Vec b) { return add(a, b); }
   static Vec ones(int) { return set1(1.0f); }

@@ -18,6 +18,7 @@ struct Int8 {
   using Patches = Fp32;
 
   static Vec dot(Vec x, Vec w, Vec sum) { return dot_int8(x, w, sum); }
+  static void accumulate(Vec& sum, Vec x, Vec w) { sum = dot_int8(x, w, sum); }
   static Vec to_float(Vec sum) { return int32_to_float(sum); }
   static Vec add_sums(Vec a, Vec b) { return add_int32(a, b); }
   static Vec subtract_sums(Vec a, Vec b) { return sub_int32(a, b); }

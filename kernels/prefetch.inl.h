@@ -8,16 +8,18 @@ namespace {
 
 constexpr int kLineFloats = 16;  // 64 bytes
 
-// A run of `left` cache lines, fetched into L2 evenly over a number of steps.
+// A run of cache lines, fetched into L2 evenly over a number of steps, and up to a step's lines
+// behind its end.
 struct Prefetch {
-  const float* at;
-  int left, a_step;
+  const float *at, *end;
+  int a_step;
   Prefetch(const float* from, int lines, int steps)
-      : at(from), left(lines), a_step((lines + steps - 1) / steps) {}
+      : at(from),
+        end(from + static_cast<ptrdiff_t>(lines) * kLineFloats),
+        a_step((lines + steps - 1) / steps) {}
   void step() {
-    const int lines = a_step < left ? a_step : left;
-    left -= lines;
-    for (int i = 0; i < lines; ++i, at += kLineFloats) prefetch(at);
+    if (at >= end) return;
+    for (int i = 0; i < a_step; ++i, at += kLineFloats) prefetch(at);
   }
 };
 

@@ -15,9 +15,9 @@ constexpr int kLanes = 8;
 // 6 × 2 accumulators, 2 weight vectors, 1 broadcast: 15 of 16 registers. 12 multiply-adds for 8
 // loads, and 12 chains cover 2 ports × 4 cycles of latency.
 constexpr int kPixelTile = 6;
-// The weights of a part, 8 KiB, lie in an L1 cache of 32 KiB beside the sums, 64 bytes for each of
+// The weights of a part, 16 KiB, lie in an L1 cache of 32 KiB beside the sums, 64 bytes for each of
 // up to 96 pixels, and the panel that streams through.
-constexpr int kSumWords = 128;
+constexpr int kSumWords = 256;
 // 8 accumulators cover 2 ports × 4 cycles of latency; the inputs are memory operands.
 constexpr int kRowTile = 8;
 constexpr int kPeakChains = 12;
@@ -28,11 +28,19 @@ inline void store(float* p, Vec v) { _mm256_store_ps(p, v); }
 inline Vec broadcast(const float* p) { return _mm256_broadcast_ss(p); }
 inline Vec set1(float v) { return _mm256_set1_ps(v); }
 inline Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
+inline Vec sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
 inline Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
+inline Vec div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }  // a·b + c
+// sum += a·b, in the register that holds it. Left the choice, GCC 12 puts some of a register tile's
+// sums into other registers and moves them back: a tenth of the instructions of its loop.
+inline void accumulate(Vec& sum, Vec a, Vec b) {
+  __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+}
 // The second operand where either is NaN, so that NaN goes through max(bound, x) and min(bound, x).
 inline Vec max(Vec bound, Vec x) { return _mm256_max_ps(bound, x); }
 inline Vec min(Vec bound, Vec x) { return _mm256_min_ps(bound, x); }
+inline Vec abs(Vec x) { return _mm256_andnot_ps(set1(-0.0f), x); }
 // The same word in every lane.
 inline Vec set_word(uint32_t v) {
   return _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(v)));

@@ -49,6 +49,7 @@ inline Vec broadcast(const float* p) { CONVMIXER_EACH_QUAD((Quad{*p, *p, *p, *p}
 inline Vec add(Vec a, Vec b) { CONVMIXER_EACH_QUAD(a.q[i] + b.q[i]); }
 inline Vec sub(Vec a, Vec b) { CONVMIXER_EACH_QUAD(a.q[i] - b.q[i]); }
 inline Vec mul(Vec a, Vec b) { CONVMIXER_EACH_QUAD(a.q[i] * b.q[i]); }
+inline Vec div(Vec a, Vec b) { CONVMIXER_EACH_QUAD(a.q[i] / b.q[i]); }
 #ifdef CONVMIXER_FUSED  // one rounding, as the other variants, however long it takes
 inline Vec fma(Vec a, Vec b, Vec c) {
   Vec r;
@@ -60,6 +61,7 @@ inline Vec fma(Vec a, Vec b, Vec c) {
 #else
 inline Vec fma(Vec a, Vec b, Vec c) { CONVMIXER_EACH_QUAD(a.q[i] * b.q[i] + c.q[i]); }
 #endif
+inline void accumulate(Vec& sum, Vec a, Vec b) { sum = fma(a, b, sum); }  // sum += a·b
 // The second operand where either is NaN, so that NaN goes through max(bound, x) and min(bound, x).
 inline Vec max(Vec bound, Vec x) { CONVMIXER_EACH_QUAD(bound.q[i] > x.q[i] ? bound.q[i] : x.q[i]); }
 inline Vec min(Vec bound, Vec x) { CONVMIXER_EACH_QUAD(bound.q[i] < x.q[i] ? bound.q[i] : x.q[i]); }

@@ -136,9 +136,9 @@ void strassen_product(const StrassenParams& params, const StrassenOperand& x, co
   for (int t = p.tile_begin; t < p.tile_end; ++t) {
     const float* const tile = weights + t * tile_floats;
     for (int i = 0; i < count; ++i) prefetch_target(p, t, targets[i], x.pixels);
-    sum_tile<Fp32, kStrassenSumWords>(
-        x.x, x.block_stride, x.pixels, ic, tile,
-        t + 1 < p.tile_end ? tile + tile_floats : next + p.tile_begin * tile_floats, sums);
+    sum_tile<Fp32>(x.x, x.block_stride, x.pixels, ic, tile,
+                   t + 1 < p.tile_end ? tile + tile_floats : next + p.tile_begin * tile_floats,
+                   sums);
     for (int i = 0; i < count; ++i) add_to_target<A>(params, t, targets[i], x.pixels, sums);
   }
 }

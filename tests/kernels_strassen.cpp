@@ -166,7 +166,7 @@ KernelTests strassen_tests(const KernelTable& table) {
     const int n = 1 << levels, t = n * table.oc_tile;
     for (const Shape& s : {Shape{t, t, n}, Shape{t, t, n * p}, Shape{t, 2 * t, n * p + n},
                            Shape{3 * t, t, 64}, Shape{t, 3 * t, 3 * n * p - n},
-                           Shape{2 * t, t, 256}, Shape{n * kStrassenSumWords + t, t, 20}}) {
+                           Shape{2 * t, t, 256}, Shape{n * table.sum_words + t, t, 20}}) {
       tests.push_back(
           {"strassen", fmt::format("{}_levels_{}x{}_{}", levels, s.ic, s.oc, s.pixels),
            [=](const KernelTable& k) { check_accuracy(k, s.ic, s.oc, s.pixels, levels); }});
