@@ -121,7 +121,7 @@ void depthwise(const DepthwiseParams* params) {
   const int tiles = (groups + kTile - 1) / kTile;
   const int size = groups / tiles, larger = groups % tiles;
   const DepthwiseEpilogue<P, A> epilogue(p);
-  Prefetch next(p.next, p.next_lines, (p.y_end - p.y_begin) * tiles * k);
+  Prefetch next(p.next_lines > 0 ? p.next : p.src, p.next_lines, (p.y_end - p.y_begin) * tiles * k);
   alignas(64) float sums[kTile * kGroup * kLanes];
   float* dst = p.dst;
   for (int y = p.y_begin; y < p.y_end; ++y, dst += p.w * kLanes / kGroup) {

@@ -32,6 +32,7 @@ template <class P, int N>
 void pointwise_tile(const float* panel, ptrdiff_t panel_block_stride, const float* weights,
                     int words, bool first, float* sums, Prefetch& next) {
   constexpr int kWords = kPixelWords<P>;
+  Prefetch fetch = next;
   Vec sum[N][kOcVecs];
 #pragma GCC unroll 16
   for (int p = 0; p < N; ++p) sum[p][0] = sum[p][1] = set1(0.0f);
@@ -46,11 +47,12 @@ void pointwise_tile(const float* panel, ptrdiff_t panel_block_stride, const floa
     }
   };
   for (; words >= kWords; words -= kWords, panel += panel_block_stride) {
-    next.step();
+    fetch.step();
 #pragma GCC unroll 16
     for (int i = 0; i < kWords; ++i) add_word(panel + i);
   }
   for (int i = 0; i < words; ++i) add_word(panel + i);
+  next = fetch;
 #pragma GCC unroll 16
   for (int p = 0; p < N; ++p) {
 #pragma GCC unroll 2
@@ -81,7 +83,7 @@ void sum_tile(const float* panel, ptrdiff_t panel_block_stride, int pixels, int 
   const int tiles = (pixels + kPixelTile - 1) / kPixelTile;
   const int size = pixels / tiles, larger = pixels % tiles;
   const int blocks = ic / kLanes, words = (ic + P::kPerWord - 1) / P::kPerWord;
-  Prefetch fetch(next, blocks * kPixelWords<P> * kOcTile / kLineFloats,
+  Prefetch fetch(next, blocks * kPixelWords<P> * kOcTile * int{sizeof(float)} / kLineBytes,
                  tiles * (blocks > 0 ? blocks : 1));
   for (int i = 0; i < words; i += kSumWords) {
     const int now = kSumWords < words - i ? kSumWords : words - i;

@@ -6,20 +6,24 @@
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
-constexpr int kLineFloats = 16;  // 64 bytes
+constexpr int kLineBytes = 64;
 
-// A run of cache lines, fetched into L2 evenly over a number of steps, and up to a step's lines
-// behind its end.
+// A run of cache lines, fetched into L2 evenly over a number of steps: a whole number of lines
+// each, or the same line again where there are more steps than lines, since that costs fewer
+// instructions than to decide. A copy in a loop's registers goes back to where it came from.
 struct Prefetch {
-  const float *at, *end;
-  int a_step;
+  const char* at;
+  ptrdiff_t a_step;  // in bytes
+  int more;          // lines of a step beyond the first
   Prefetch(const float* from, int lines, int steps)
-      : at(from),
-        end(from + static_cast<ptrdiff_t>(lines) * kLineFloats),
-        a_step((lines + steps - 1) / steps) {}
+      : at(reinterpret_cast<const char*>(from)),
+        a_step(lines > steps ? (lines + steps - 1) / steps * kLineBytes
+                             : static_cast<ptrdiff_t>(lines) * kLineBytes / steps),
+        more(lines > steps ? (lines + steps - 1) / steps - 1 : 0) {}
   void step() {
-    if (at >= end) return;
-    for (int i = 0; i < a_step; ++i, at += kLineFloats) prefetch(at);
+    prefetch(at);
+    for (int i = 1; i <= more; ++i) prefetch(at + i * kLineBytes);
+    at += a_step;
   }
 };
 

@@ -165,7 +165,7 @@ inline void store_plane_int8(float* dst, const Vec* v) {
 }
 
 // Into L2, for reading or writing soon.
-inline void prefetch(const float* p) { __builtin_prefetch(p, 0, 2); }
+inline void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 }  // namespace
 }  // namespace convmixer::CONVMIXER_ISA

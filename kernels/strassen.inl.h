@@ -101,28 +101,50 @@ template <KernelActivation A>
 void add_to_target(const StrassenParams& params, int tile, const StrassenTarget& to, int pixels,
                    const Sums& sums) {
   const PointwiseParams& p = params.product;
-  const Vec sign = set1(to.sign);
+  const ptrdiff_t block = to.block + tile * kOcVecs, o = block * kLanes;
   const int32_t* const offset = p.dst_offset + to.pixel;
+  float* dst[kOcVecs];
+  Vec sign = set1(to.sign), bias[kOcVecs], scale[kOcVecs], shift[kOcVecs], unscale[kOcVecs];
+#pragma GCC unroll 2
   for (int v = 0; v < kOcVecs; ++v) {
-    const ptrdiff_t block = to.block + tile * kOcVecs + v, o = block * kLanes;
-    const Vec bias = load(p.bias + o), scale = load(p.scale + o), shift = load(p.shift + o),
-              unscale = load(p.unscale + o);
-    float* const dst = p.dst + block * p.dst_block_stride;
-    const float* const from = sums.v + v * kLanes;
-    for (int i = 0; i < pixels; ++i) {
-      float* const at = dst + offset[i];
-      const Vec before = to.first ? set1(0.0f) : load(at);
-      const Vec sum = fma(load(from + i * kOcTile), sign, before);
-      store(at, to.last ? fma(scale, activate<A, Fp32>(fma(sum, unscale, bias)), shift) : sum);
+    dst[v] = p.dst + (block + v) * p.dst_block_stride;
+    bias[v] = load(p.bias + o + v * kLanes);
+    scale[v] = load(p.scale + o + v * kLanes);
+    shift[v] = load(p.shift + o + v * kLanes);
+    unscale[v] = load(p.unscale + o + v * kLanes);
+  }
+  const auto each = [&](auto result) __attribute__((always_inline)) {
+    const float* from = sums.v;
+    for (int i = 0; i < pixels; ++i, from += kOcTile) {
+      const ptrdiff_t at = offset[i];
+#pragma GCC unroll 2
+      for (int v = 0; v < kOcVecs; ++v) {
+        store(dst[v] + at, result(load(from + v * kLanes), dst[v] + at, v));
+      }
     }
+  };
+  const auto finish = [&](Vec sum, int v) __attribute__((always_inline)) {
+    return fma(scale[v], activate<A, Fp32>(fma(sum, unscale[v], bias[v])), shift[v]);
+  };
+  if (to.last) {  // and never the first
+    each([&](Vec sum, const float* at, int v)
+             __attribute__((always_inline)) { return finish(fma(sum, sign, load(at)), v); });
+  } else if (to.first) {
+    each([&](Vec sum, const float*, int) __attribute__((always_inline)) { return mul(sum, sign); });
+  } else {
+    each([&](Vec sum, const float* at, int)
+             __attribute__((always_inline)) { return fma(sum, sign, load(at)); });
   }
 }
 
 inline void prefetch_target(const PointwiseParams& p, int tile, const StrassenTarget& to,
                             int pixels) {
-  for (int v = 0; v < kOcVecs; ++v) {
-    const float* const dst = p.dst + (to.block + tile * kOcVecs + v) * p.dst_block_stride;
-    for (int i = 0; i < pixels; ++i) prefetch(dst + p.dst_offset[to.pixel + i]);
+  constexpr int kLinePixels = kLineBytes / (kLanes * int{sizeof(float)});
+  const float* const dst = p.dst + (to.block + tile * kOcVecs) * p.dst_block_stride;
+  for (int i = 0; i < pixels; i += kLinePixels) {
+    for (int v = 0; v < kOcVecs; ++v) {
+      prefetch(dst + v * p.dst_block_stride + p.dst_offset[to.pixel + i]);
+    }
   }
 }
 
