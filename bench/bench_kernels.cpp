@@ -126,7 +126,7 @@ void bench_gelu(benchmark::State& state, const KernelTable& table) {
   for (std::size_t i = 0; i < kCount; ++i) src[i] = static_cast<float>(i) * 0.01f - 10.24f;
   table.activation[kActGelu](src.data(), dst.data(), kCount);
   for (std::size_t i = 0; i < kCount; ++i) {
-    const double accuracy = table.precision == kFp32 ? 4e-7 : 9e-5;
+    const double accuracy = table.precision == kFp32 ? 2.5e-7 : 9e-5;
     const double want = reference::gelu(src[i]),
                  limit = accuracy * std::max(1.0f, std::fabs(src[i]));
     if (!(std::fabs(want - double{dst[i]}) <= limit)) return state.SkipWithError("wrong result");

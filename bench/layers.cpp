@@ -114,7 +114,7 @@ struct Check {
     if (precision == kBf16) return 0x1p-8 * (want.sum.v[i] + 0.1);
     if (precision == kInt8) return 0.01 * want.sum.v[i] + 0.51 * kByteScale;
     return factor * 0x1p-24 * (4 + 2 * std::sqrt(static_cast<double>(k))) * want.sum.v[i] +
-           4e-7 * want.gelu.v[i];
+           2.5e-7 * want.gelu.v[i];
   }
   void add(const reference::Result& want, std::size_t i, float got) {
     double y = want.y.v[i];

@@ -10,19 +10,30 @@ namespace {
 // has the fit. (C. Hastings, "Approximations for Digital Computers", 1955, has erf in this form.)
 // Beyond a = 10 t is 0 to 1e-18, and the bound keeps ∞ / ∞ away. NaN goes through. (Templates, so
 // that only variants that use one need its vector functions.)
-template <typename V>
-inline V gelu_power(V x) {
+template <typename V, int N>
+inline void gelu_power(V (&x)[N]) {
   constexpr float kQ[] = {1.0905077f,    0.10876129f,     0.048825566f,
                           0.009414777f,  0.0010102905f,   0.00016272742f,
                           9.060738e-05f, -1.5152612e-05f, 2.9527928e-06f};
   constexpr int kDegree = sizeof(kQ) / sizeof(kQ[0]) - 1;
-  const V a = min(set1(10.0f), abs(x));
-  V q = set1(kQ[kDegree]);
+  V a[N], q[N];
+#pragma GCC unroll 4
+  for (int k = 0; k < N; ++k) {
+    a[k] = min(set1(10.0f), abs(x[k]));
+    q[k] = set1(kQ[kDegree]);
+  }
 #pragma GCC unroll 8
-  for (int i = kDegree - 1; i >= 0; --i) q = fma(q, a, set1(kQ[i]));
+  for (int i = kDegree - 1; i >= 0; --i) {
+#pragma GCC unroll 4
+    for (int k = 0; k < N; ++k) q[k] = fma(q[k], a[k], set1(kQ[i]));
+  }
 #pragma GCC unroll 3
-  for (int i = 0; i < 3; ++i) q = mul(q, q);
-  return sub(max(set1(0.0f), x), div(a, q));
+  for (int i = 0; i < 3; ++i) {
+#pragma GCC unroll 4
+    for (int k = 0; k < N; ++k) q[k] = mul(q[k], q[k]);
+  }
+#pragma GCC unroll 4
+  for (int k = 0; k < N; ++k) x[k] = sub(max(set1(0.0f), x[k]), div(a[k], q[k]));
 }
 
 // The same to 1e-7 of max(1, |x|), in 18 operations of which 6 are table lookups, where those take
@@ -79,27 +90,54 @@ inline Vec gelu_short(Vec x) {
   return mul(above, fma(clamped, p, set1(0.5f)));
 }
 
-template <class P, bool kPieces, typename V>
-inline V gelu(V x) {
-  if constexpr (!P::kExactGelu) {
-    return gelu_short(x);
-  } else if constexpr (kPieces) {
-    return gelu_pieces(x);
+template <class P, bool kPieces, typename V, int N>
+inline void gelu(V (&x)[N]) {
+  if constexpr (P::kExactGelu && !kPieces) {
+    gelu_power(x);
   } else {
-    return gelu_power(x);
+#pragma GCC unroll 4
+    for (int k = 0; k < N; ++k) {
+      if constexpr (P::kExactGelu) {
+        x[k] = gelu_pieces(x[k]);
+      } else {
+        x[k] = gelu_short(x[k]);
+      }
+    }
   }
 }
 
-template <KernelActivation A, class P>
-inline Vec activate(Vec x) {
-  if constexpr (A == kActRelu) return max(set1(0.0f), x);
-  if constexpr (A == kActGelu) return gelu<P, kGeluPieces>(x);
-  return x;
+// Of N vectors side by side, since each is a chain of operations that wait for each other.
+template <KernelActivation A, class P, int N>
+inline void activate(Vec (&x)[N]) {
+  if constexpr (A == kActRelu) {
+#pragma GCC unroll 4
+    for (int k = 0; k < N; ++k) x[k] = max(set1(0.0f), x[k]);
+  }
+  if constexpr (A == kActGelu) gelu<P, kGeluPieces>(x);
+}
+
+// As many vectors at a time as there are, in pairs: body(i, n) of vectors i … i + n − 1, where
+// n.value is a constant.
+template <int N>
+struct Count {
+  static constexpr int value = N;
+};
+template <typename Body>
+inline void in_pairs(int count, Body body) {
+  int i = 0;
+  for (; i + 2 <= count; i += 2) body(i, Count<2>());
+  if (i < count) body(i, Count<1>());
 }
 
 template <KernelActivation A, class P>
 void activation(const float* src, float* dst, ptrdiff_t n) {
-  for (ptrdiff_t i = 0; i < n; i += kLanes) store(dst + i, activate<A, P>(load(src + i)));
+  in_pairs(
+      static_cast<int>(n / kLanes), [&](int i, auto count) __attribute__((always_inline)) {
+        Vec x[count.value];
+        for (int k = 0; k < count.value; ++k) x[k] = load(src + (i + k) * kLanes);
+        activate<A, P>(x);
+        for (int k = 0; k < count.value; ++k) store(dst + (i + k) * kLanes, x[k]);
+      });
 }
 
 }  // namespace

@@ -91,22 +91,38 @@ struct DepthwiseEpilogue {
         shift(P::kUnscale ? load(p.shift) : bias),
         unscale(P::kUnscale ? load(p.unscale) : bias) {}
 
+  // Of kGroups groups.
+  template <int kGroups>
+  void store_groups(const float* sums, const float* src, float* dst) const {
+    constexpr int kGroup = P::kPerWord, kVecs = kGroups * kGroup;
+    Vec u[kVecs], h[kVecs];
+#pragma GCC unroll 4
+    for (int i = 0; i < kVecs; ++i) {
+      u[i] = load(sums + i * kLanes);
+      h[i] = mul(src_scale, P::unpack(load(src + i / kGroup * kLanes), i % kGroup));
+      if constexpr (P::kUnscale) {
+        u[i] = fma(P::to_float(u[i]), unscale, bias);
+        h[i] = add(h[i], shift);
+      }
+    }
+    activate<A, P>(u);
+#pragma GCC unroll 4
+    for (int i = 0; i < kVecs; ++i) u[i] = fma(scale, u[i], h[i]);
+    for (int g = 0; g < kGroups; ++g) P::store_panel(dst + g * kLanes, u + g * kGroup);
+  }
+
   // Of a tile: `src` are its groups, dst the panel's pixels.
   void store_all(const float* sums, const float* src, int groups, float* dst) const {
     constexpr int kGroup = P::kPerWord;
-    for (int g = 0; g < groups; ++g, sums += kGroup * kLanes, dst += kLanes) {
-      const Vec words = load(src + g * kLanes);
-      Vec v[kGroup];
-#pragma GCC unroll 4
-      for (int i = 0; i < kGroup; ++i) {
-        Vec u = load(sums + i * kLanes), h = mul(src_scale, P::unpack(words, i));
-        if constexpr (P::kUnscale) {
-          u = fma(P::to_float(u), unscale, bias);
-          h = add(h, shift);
-        }
-        v[i] = fma(scale, activate<A, P>(u), h);
+    if constexpr (kGroup == 1) {
+      in_pairs(
+          groups, [&](int g, auto count) __attribute__((always_inline)) {
+            store_groups<count.value>(sums + g * kLanes, src + g * kLanes, dst + g * kLanes);
+          });
+    } else {
+      for (int g = 0; g < groups; ++g) {
+        store_groups<1>(sums + g * kGroup * kLanes, src + g * kLanes, dst + g * kLanes);
       }
-      P::store_panel(dst, v);
     }
   }
 };

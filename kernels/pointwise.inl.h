@@ -112,16 +112,29 @@ struct PointwiseEpilogue {
         unscale(P1::kUnscale ? load(p.unscale + o) : bias),
         border(P2::kBorder ? load(p.border + o) : set1(0.0f)) {}
 
-  Vec finish(const float* sum) const {
-    const Vec x = P1::kUnscale ? fma(P1::to_float(load(sum)), unscale, bias) : add(load(sum), bias);
-    return fma(scale, activate<A, P2>(x), shift);
+  // Of N pixels.
+  template <int N>
+  void finish(const float* sums, Vec (&x)[N]) const {
+#pragma GCC unroll 4
+    for (int k = 0; k < N; ++k) {
+      const Vec sum = load(sums + k * kOcTile);
+      x[k] = P1::kUnscale ? fma(P1::to_float(sum), unscale, bias) : add(sum, bias);
+    }
+    activate<A, P2>(x);
+#pragma GCC unroll 4
+    for (int k = 0; k < N; ++k) x[k] = fma(scale, x[k], shift);
   }
 
   // `pixels` pixels, the first of which is pixel `x` of its row.
   void store_all(const PointwiseParams& p, const float* sums, const int32_t* offset, int pixels,
                  int x, float* dst) const {
     if constexpr (P2::kPerWord == 1) {
-      for (int i = 0; i < pixels; ++i) store(dst + offset[i], finish(sums + i * kOcTile));
+      in_pairs(
+          pixels, [&](int i, auto count) __attribute__((always_inline)) {
+            Vec v[count.value];
+            finish(sums + i * kOcTile, v);
+            for (int k = 0; k < count.value; ++k) store(dst + offset[i + k], v[k]);
+          });
     } else {
       store_groups(p, sums, offset, pixels, x, dst);
     }
@@ -136,11 +149,14 @@ struct PointwiseEpilogue {
       const int n = left < kGroup ? left : kGroup;
       Vec v[kGroup];
       if (n == kGroup) {
-#pragma GCC unroll 4
-        for (int k = 0; k < kGroup; ++k) v[k] = finish(sums + (i + k) * kOcTile);
+        finish(sums + i * kOcTile, v);
         P2::store_plane(to, v);
       } else {
-        for (int k = 0; k < n; ++k) v[k] = finish(sums + (i + k) * kOcTile);
+        for (int k = 0; k < n; ++k) {
+          Vec one[1];
+          finish(sums + (i + k) * kOcTile, one);
+          v[k] = one[0];
+        }
         for (int k = n; k < kGroup; ++k) v[k] = P2::border_value(border);
         P2::store_plane(to, v);
       }

@@ -113,27 +113,32 @@ void add_to_target(const StrassenParams& params, int tile, const StrassenTarget&
     shift[v] = load(p.shift + o + v * kLanes);
     unscale[v] = load(p.unscale + o + v * kLanes);
   }
-  const auto each = [&](auto result) __attribute__((always_inline)) {
+  // combine(sums, at): a pixel's sums, and what the target holds, to what it shall hold.
+  const auto each = [&](auto combine) __attribute__((always_inline)) {
     const float* from = sums.v;
     for (int i = 0; i < pixels; ++i, from += kOcTile) {
-      const ptrdiff_t at = offset[i];
-#pragma GCC unroll 2
-      for (int v = 0; v < kOcVecs; ++v) {
-        store(dst[v] + at, result(load(from + v * kLanes), dst[v] + at, v));
-      }
+      Vec x[kOcVecs] = {load(from), load(from + kLanes)};
+      float* const at[kOcVecs] = {dst[0] + offset[i], dst[1] + offset[i]};
+      combine(x, at);
+      for (int v = 0; v < kOcVecs; ++v) store(at[v], x[v]);
     }
   };
-  const auto finish = [&](Vec sum, int v) __attribute__((always_inline)) {
-    return fma(scale[v], activate<A, Fp32>(fma(sum, unscale[v], bias[v])), shift[v]);
+  const auto add_up = [&](Vec(&x)[kOcVecs], float* const* at) __attribute__((always_inline)) {
+    for (int v = 0; v < kOcVecs; ++v) x[v] = fma(x[v], sign, load(at[v]));
   };
-  if (to.last) {  // and never the first
-    each([&](Vec sum, const float* at, int v)
-             __attribute__((always_inline)) { return finish(fma(sum, sign, load(at)), v); });
-  } else if (to.first) {
-    each([&](Vec sum, const float*, int) __attribute__((always_inline)) { return mul(sum, sign); });
+  if (to.first) {  // and never the last
+    each([&](Vec(&x)[kOcVecs], float* const*) __attribute__((always_inline)) {
+      for (int v = 0; v < kOcVecs; ++v) x[v] = mul(x[v], sign);
+    });
+  } else if (!to.last) {
+    each(add_up);
   } else {
-    each([&](Vec sum, const float* at, int)
-             __attribute__((always_inline)) { return fma(sum, sign, load(at)); });
+    each([&](Vec(&x)[kOcVecs], float* const* at) __attribute__((always_inline)) {
+      add_up(x, at);
+      for (int v = 0; v < kOcVecs; ++v) x[v] = fma(x[v], unscale[v], bias[v]);
+      activate<A, Fp32>(x);
+      for (int v = 0; v < kOcVecs; ++v) x[v] = fma(scale[v], x[v], shift[v]);
+    });
   }
 }
 
