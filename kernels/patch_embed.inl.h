@@ -6,29 +6,36 @@
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
-// A column of a panel (one pixel, all channel blocks), written in order.
-template <class P>
+// A column of a panel (one pixel, all channel blocks), written in order: values are gathered as
+// they come, and go to the panel as whole blocks.
+template <class P, typename T>
 struct PanelColumn {
+  static constexpr int kBlock = kLanes, kBuffer = 32 * kBlock;
   typename P::Element* block;
   ptrdiff_t block_stride;  // in elements
-  int lane = 0;
+  int count = 0;
+  T buffer[kBuffer];
 
-  template <typename T>
-  void put(const T* values, int count) {
-    while (count > 0) {
-      const int n = count < kLanes - lane ? count : kLanes - lane;
-      for (int i = 0; i < n; ++i) block[lane + i] = P::element(static_cast<float>(values[i]));
-      values += n;
-      count -= n;
-      lane += n;
-      if (lane == kLanes) {
-        lane = 0;
-        block += block_stride;
-      }
+  void put(const T* values, int n) {
+    while (n > 0) {
+      const int now = n < kBuffer - count ? n : kBuffer - count;
+      T* const to = buffer + count;
+      for (int i = 0; i < now; ++i) to[i] = values[i];
+      values += now;
+      n -= now;
+      count += now;
+      if (count == kBuffer) flush();
     }
   }
+  void flush() {
+    for (int b = 0; b < count; b += kBlock, block += block_stride) {
+      for (int i = 0; i < kBlock; ++i) block[i] = P::element(static_cast<float>(buffer[b + i]));
+    }
+    count = 0;
+  }
   void finish() {
-    for (; lane > 0 && lane < kLanes; ++lane) block[lane] = 0;
+    while (count % kBlock != 0) buffer[count++] = 0;
+    flush();
   }
 };
 
@@ -42,8 +49,9 @@ void patches(const PatchParams* params) {
   const ptrdiff_t plane = static_cast<ptrdiff_t>(p.h) * p.w;
   for (int i = 0; i < p.count; ++i) {
     const int y = (p.first + i) / p.w_out * size, x = (p.first + i) % p.w_out * size;
-    PanelColumn<P> column{reinterpret_cast<typename P::Element*>(p.panel) + i * kLanes,
-                          p.panel_block_stride * P::kPerWord};
+    PanelColumn<P, T> column;
+    column.block = reinterpret_cast<typename P::Element*>(p.panel) + i * kLanes;
+    column.block_stride = p.panel_block_stride * P::kPerWord;
     for (int c = 0; c < (kChannelsLast ? 1 : 3); ++c) {
       for (int ky = 0; ky < size; ++ky) {
         const ptrdiff_t pixel = static_cast<ptrdiff_t>(y + ky) * p.w + x;
