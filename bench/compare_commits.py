@@ -19,7 +19,7 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 try:
     import preset_models
-    from convmixer_ctypes import Error, Library, Network, find_library, one_line
+    from convmixer_ctypes import PRECISIONS, Error, Library, Network, find_library, one_line
     from measuring import cpu_name, spread, turn
 except ImportError as error:
     print(f"compare_commits: {error}; numpy is needed", file=sys.stderr)
@@ -38,6 +38,7 @@ def parse_arguments():
     p.add_argument("--rounds", type=int, default=7)
     p.add_argument("--seconds", type=float, default=0.5, help="of one turn, at least (0.5)")
     p.add_argument("--isa", help="default: the best that the CPU has")
+    p.add_argument("--precision", choices=list(PRECISIONS), help="default: fp32; int8 is calibrated by each commit")
     p.add_argument("--limit", type=float, default=3, metavar="PERCENT", help="how much slower is a failure (3)")
     p.add_argument("--bench", metavar="FILTER", help="also bench_kernels of both, one after the other in each round")
     a = p.parse_args()
@@ -50,12 +51,22 @@ def parse_arguments():
 
 # ---- One library, in a process of its own ---------------------------------------------------------
 
-def work(library, path, batch, threads, isa, seconds):
+def opened(library, path, config, threads, isa, precision):
+    if precision != "int8":
+        return Network(library, path, threads, isa, precision=precision)
+    with tempfile.NamedTemporaryFile(suffix=".safetensors") as scaled:
+        fp32 = Network(library, path, threads)
+        fp32.calibrate(scaled.name, preset_models.calibration_images(config))
+        fp32.close()
+        return Network(library, scaled.name, threads, isa, precision=precision)
+
+
+def work(library, path, batch, threads, isa, precision, seconds):
     """A line "run" → a line "ok IMAGES_PER_SECOND"; what goes wrong is "error" and a sentence."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's, which ends this process
     try:
-        network = Network(Library(library), path, int(threads), isa or None)
         _, config = preset_models.read_safetensors(path)
+        network = opened(Library(library), path, config, int(threads), isa or None, precision or None)
         images = preset_models.random_images(int(batch), config)
         print("ok", network.info.isa.decode(), flush=True)
         for _ in sys.stdin:
@@ -69,7 +80,7 @@ class Worker:
         self.commit = commit
         self.process = subprocess.Popen(
             [sys.executable, os.path.abspath(__file__), "--worker", library, path, str(a.batch), str(a.threads),
-             a.isa or "", str(a.seconds)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+             a.isa or "", a.precision or "", str(a.seconds)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         try:
             self.isa = self.answer()
         except BaseException:  # also Ctrl-C: nobody else knows the process yet
