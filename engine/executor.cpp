@@ -68,8 +68,8 @@ struct Session::Impl {
   Observer* observer = nullptr;
 
   // Ours: a panel for each thread, and Strassen's sums of it; [2][chunk images] planes; the
-  // classifier's panel and result. All in one buffer, so that also the panels, which are small but
-  // read most, lie in huge pages: 4 KiB pages take 3 % of a product of 1536 channels.
+  // classifier's panel and result. All in one buffer, in this order, so that also the panels, which
+  // are small but read most, lie in huge pages; the buffer's end may not (docs/performance.md).
   std::size_t panel_floats = 0, scratch_floats = 0, arena_bytes = 0;
   Buffer<float> arena;
   float *panels = nullptr, *scratch = nullptr, *planes[2] = {}, *head_panel = nullptr,

@@ -179,8 +179,7 @@ std::string refuse_strassen(const Geometry& g, const KernelTable& table, int lev
 }
 
 // Measured (docs/performance.md), products alone: with avx512 a level gains 3 % at 256 channels and
-// 10 % at 768, with avx2 nothing at 256 and 8 % at 768; a second one gains 1 to 9 % from
-// 768 on.
+// 10 % at 768, with avx2 nothing at 256 and 8 % at 768; a second one gains 1 to 9 % from 768 on.
 std::string doubt_strassen(const Geometry& g, const KernelTable& table, int levels) {
   if (table.name == std::string_view("portable")) return "portable gains nothing";
   const int least_dim = levels == 2 ? 768 : table.lanes >= 16 ? 256 : 512;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Activations of one vector, and the epilogues that follow a sum.
+// Activations of one vector or of some side by side.
 #pragma once
 
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
-// x·Φ(x), the exact (erf) GELU, to 2.5e-7 of max(1, |x|), in 16 operations: max(x, 0) − t(|x|),
+// x·Φ(x), the exact (erf) GELU, to 2.5e-7 of max(1, x), in 16 operations: max(x, 0) − t(|x|),
 // where t(a) = a·Φ(−a) = a / q(a)⁸ and q(a) = Φ(−a)^(−1/8) is nearly a polynomial; derive_gelu.py
 // has the fit. (C. Hastings, "Approximations for Digital Computers", 1955, has erf in this form.)
 // Beyond a = 10 t is 0 to 1e-18, and the bound keeps ∞ / ∞ away. NaN goes through. (Templates, so
@@ -123,8 +123,8 @@ struct Count {
   static constexpr int value = N;
 };
 template <typename Body>
-inline void in_pairs(int count, Body body) {
-  int i = 0;
+inline void in_pairs(ptrdiff_t count, Body body) {
+  ptrdiff_t i = 0;
   for (; i + 2 <= count; i += 2) body(i, Count<2>());
   if (i < count) body(i, Count<1>());
 }
@@ -132,7 +132,7 @@ inline void in_pairs(int count, Body body) {
 template <KernelActivation A, class P>
 void activation(const float* src, float* dst, ptrdiff_t n) {
   in_pairs(
-      static_cast<int>(n / kLanes), [&](int i, auto count) __attribute__((always_inline)) {
+      n / kLanes, [&](ptrdiff_t i, auto count) __attribute__((always_inline)) {
         Vec x[count.value];
         for (int k = 0; k < count.value; ++k) x[k] = load(src + (i + k) * kLanes);
         activate<A, P>(x);

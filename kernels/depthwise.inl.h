@@ -114,9 +114,9 @@ struct DepthwiseEpilogue {
   // Of a tile: `src` are its groups, dst the panel's pixels.
   void store_all(const float* sums, const float* src, int groups, float* dst) const {
     constexpr int kGroup = P::kPerWord;
-    if constexpr (kGroup == 1) {
+    if constexpr (kGroup == 1) {  // else a group has vectors enough side by side
       in_pairs(
-          groups, [&](int g, auto count) __attribute__((always_inline)) {
+          groups, [&](ptrdiff_t g, auto count) __attribute__((always_inline)) {
             store_groups<count.value>(sums + g * kLanes, src + g * kLanes, dst + g * kLanes);
           });
     } else {
@@ -137,6 +137,7 @@ void depthwise(const DepthwiseParams* params) {
   const int tiles = (groups + kTile - 1) / kTile;
   const int size = groups / tiles, larger = groups % tiles;
   const DepthwiseEpilogue<P, A> epilogue(p);
+  // A step fetches at least one line, and `next` may be null where there is none.
   Prefetch next(p.next_lines > 0 ? p.next : p.src, p.next_lines, (p.y_end - p.y_begin) * tiles * k);
   alignas(64) float sums[kTile * kGroup * kLanes];
   float* dst = p.dst;

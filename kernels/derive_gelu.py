@@ -9,10 +9,11 @@ is below 1.
 The short form: gelu(x) = x · Φ(x) and Φ(x) = 1/2 + x · P(s) with s = 2x²/c² − 1 in [−1, 1] for
 |x| ≤ c, since (Φ(x) − 1/2) / x is even. A polynomial in s keeps its digits in single precision; the
 same one in x² loses two or three of them. The fit minimises the largest error of gelu: |x²·(P − g)|,
-and relative to gelu's slope near 0. Beyond the clamp it errs by 9e-5 of |x|.
+and relative to gelu's slope near 0. Beyond c it errs by 9e-5 of x, below −c by 9e-5 of c.
 
-The pieces: t is below 2e-7 beyond 15.5 pieces of WIDTH. Piece i is a polynomial in a − i · WIDTH on |a − i · WIDTH| ≤ WIDTH / 2; the first one has
-no constant term, so that gelu(0) is 0. The fit minimises the largest error of t.
+The pieces: t is below 2e-7 beyond 15.5 pieces of WIDTH. Piece i is a polynomial in a − i · WIDTH on
+|a − i · WIDTH| ≤ WIDTH / 2; the first one has no constant term, so that gelu(0) is 0. The fit
+minimises the largest error of t.
 """
 import numpy as np
 from scipy.special import log_ndtr, ndtr

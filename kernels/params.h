@@ -27,8 +27,8 @@ struct PointwiseParams {
   const int32_t* dst_offset;  // an offset for each pixel, within a block of dst: of its group
   ptrdiff_t dst_block_stride;
   int tile_begin, tile_end;  // the range of oc tiles to compute
-  // Where KernelTable::per_word > 1: the pixels are whole rows of dst, of so many pixels and at most 128 in all,
-  // or one row.
+  // Where KernelTable::per_word > 1: the pixels are whole rows of dst, of so many pixels and at
+  // most 128 in all, or one row.
   int row_pixels;
   // kInt8: the border is written with the pixels, since its value, the zero point, is the layer's:
   // `gap` groups behind each row's last group, and before the first pixel's where `gap_before`.

@@ -10,7 +10,7 @@ namespace {
 // they come, and go to the panel as whole blocks.
 template <class P, typename T>
 struct PanelColumn {
-  static constexpr int kBlock = kLanes, kBuffer = 32 * kBlock;
+  static constexpr int kBuffer = 32 * kLanes;  // all of a 7 × 7 patch, in L1; larger ones in parts
   typename P::Element* block;
   ptrdiff_t block_stride;  // in elements
   int count = 0;
@@ -28,13 +28,13 @@ struct PanelColumn {
     }
   }
   void flush() {
-    for (int b = 0; b < count; b += kBlock, block += block_stride) {
-      for (int i = 0; i < kBlock; ++i) block[i] = P::element(static_cast<float>(buffer[b + i]));
+    for (int b = 0; b < count; b += kLanes, block += block_stride) {
+      for (int i = 0; i < kLanes; ++i) block[i] = P::element(static_cast<float>(buffer[b + i]));
     }
     count = 0;
   }
   void finish() {
-    while (count % kBlock != 0) buffer[count++] = 0;
+    while (count % kLanes != 0) buffer[count++] = 0;
     flush();
   }
 };

@@ -48,7 +48,7 @@ void pointwise_tile(const float* panel, ptrdiff_t panel_block_stride, const floa
   };
   for (; words >= kWords; words -= kWords, panel += panel_block_stride) {
     fetch.step();
-#pragma GCC unroll 16
+#pragma GCC unroll kWordUnroll
     for (int i = 0; i < kWords; ++i) add_word(panel + i);
   }
   for (int i = 0; i < words; ++i) add_word(panel + i);
@@ -83,7 +83,7 @@ void sum_tile(const float* panel, ptrdiff_t panel_block_stride, int pixels, int 
   const int tiles = (pixels + kPixelTile - 1) / kPixelTile;
   const int size = pixels / tiles, larger = pixels % tiles;
   const int blocks = ic / kLanes, words = (ic + P::kPerWord - 1) / P::kPerWord;
-  Prefetch fetch(next, blocks * kPixelWords<P> * kOcTile * int{sizeof(float)} / kLineBytes,
+  Prefetch fetch(next, blocks * kPixelWords<P> * kOcTile * int{sizeof(float)} / int{kLineBytes},
                  tiles * (blocks > 0 ? blocks : 1));
   for (int i = 0; i < words; i += kSumWords) {
     const int now = kSumWords < words - i ? kSumWords : words - i;
@@ -130,7 +130,7 @@ struct PointwiseEpilogue {
                  int x, float* dst) const {
     if constexpr (P2::kPerWord == 1) {
       in_pairs(
-          pixels, [&](int i, auto count) __attribute__((always_inline)) {
+          pixels, [&](ptrdiff_t i, auto count) __attribute__((always_inline)) {
             Vec v[count.value];
             finish(sums + i * kOcTile, v);
             for (int k = 0; k < count.value; ++k) store(dst + offset[i + k], v[k]);

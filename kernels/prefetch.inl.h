@@ -6,23 +6,27 @@
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
-constexpr int kLineBytes = 64;
+constexpr uintptr_t kLineBytes = 64;
 
-// A run of cache lines, fetched into L2 evenly over a number of steps: a whole number of lines
-// each, or the same line again where there are more steps than lines, since that costs fewer
-// instructions than to decide. A copy in a loop's registers goes back to where it came from.
+// A run of cache lines, fetched into L2 evenly over a number of steps. Each step fetches the lines
+// of its own stretch of bytes and does nothing else, so that it takes few instructions: where there
+// are more steps than lines, some fetch a line again. There is no end: rounding leads a few lines
+// beyond the run, which is why `at` is a number and not a pointer. A loop keeps a copy in its
+// registers.
 struct Prefetch {
-  const char* at;
-  ptrdiff_t a_step;  // in bytes
+  uintptr_t at;
+  uintptr_t a_step;  // in bytes
   int more;          // lines of a step beyond the first
   Prefetch(const float* from, int lines, int steps)
-      : at(reinterpret_cast<const char*>(from)),
-        a_step(lines > steps ? (lines + steps - 1) / steps * kLineBytes
-                             : static_cast<ptrdiff_t>(lines) * kLineBytes / steps),
-        more(lines > steps ? (lines + steps - 1) / steps - 1 : 0) {}
+      : at(reinterpret_cast<uintptr_t>(from)),
+        a_step((static_cast<uintptr_t>(lines) * kLineBytes + static_cast<uintptr_t>(steps) - 1) /
+               static_cast<uintptr_t>(steps)),
+        more(a_step > kLineBytes ? static_cast<int>((a_step - 1) / kLineBytes) : 0) {}
   void step() {
-    prefetch(at);
-    for (int i = 1; i <= more; ++i) prefetch(at + i * kLineBytes);
+    prefetch(reinterpret_cast<const void*>(at));
+    for (int i = 1; i <= more; ++i) {
+      prefetch(reinterpret_cast<const void*>(at + static_cast<uintptr_t>(i) * kLineBytes));
+    }
     at += a_step;
   }
 };

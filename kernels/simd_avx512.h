@@ -12,9 +12,10 @@ namespace {
 using Vec = __m512;
 
 constexpr int kLanes = 16;
-// 14 × 2 accumulators, 2 weight vectors: 30 of 32 registers; the broadcasts are memory operands.
+// 14 × 2 accumulators, 2 weight vectors, 1 broadcast: 31 of 32 registers.
 constexpr int kPixelTile = 14;
 constexpr int kSumWords = 256;
+constexpr int kWordUnroll = 4;
 // 16 accumulators, 1 weight vector; the inputs are memory operands.
 constexpr int kRowTile = 16;
 constexpr int kPeakChains = 24;

@@ -22,6 +22,7 @@ constexpr int kPixelTile = 2;
 constexpr int kRowTile = 5;
 #endif
 constexpr int kSumWords = 256;
+constexpr int kWordUnroll = 4;
 constexpr int kPeakChains = 6;
 constexpr bool kGeluPieces = kLanes == 16;  // as the other variant of such lanes
 

@@ -46,6 +46,16 @@ constexpr StrassenProduct kStrassen[7] = {
     {6, {1, 1}, {0, 1}, 1, {{0, 0, 1, false, true}, {-1, 0, 0, false, false}}},
 };
 
+constexpr bool first_is_never_last() {
+  for (const StrassenProduct& product : kStrassen) {
+    for (const StrassenQuarter& q : product.to) {
+      if (q.first && q.last) return false;
+    }
+  }
+  return true;
+}
+static_assert(first_is_never_last(), "add_to_target starts a sum or ends one, not both");
+
 // A part of the panel, or sums of such parts.
 struct StrassenOperand {
   const float* x;
@@ -103,6 +113,7 @@ void add_to_target(const StrassenParams& params, int tile, const StrassenTarget&
   const PointwiseParams& p = params.product;
   const ptrdiff_t block = to.block + tile * kOcVecs, o = block * kLanes;
   const int32_t* const offset = p.dst_offset + to.pixel;
+  static_assert(kOcVecs == 2, "each() writes them out");
   float* dst[kOcVecs];
   Vec sign = set1(to.sign), bias[kOcVecs], scale[kOcVecs], shift[kOcVecs], unscale[kOcVecs];
 #pragma GCC unroll 2
@@ -126,7 +137,7 @@ void add_to_target(const StrassenParams& params, int tile, const StrassenTarget&
   const auto add_up = [&](Vec(&x)[kOcVecs], float* const* at) __attribute__((always_inline)) {
     for (int v = 0; v < kOcVecs; ++v) x[v] = fma(x[v], sign, load(at[v]));
   };
-  if (to.first) {  // and never the last
+  if (to.first) {
     each([&](Vec(&x)[kOcVecs], float* const*) __attribute__((always_inline)) {
       for (int v = 0; v < kOcVecs; ++v) x[v] = mul(x[v], sign);
     });
@@ -144,7 +155,10 @@ void add_to_target(const StrassenParams& params, int tile, const StrassenTarget&
 
 inline void prefetch_target(const PointwiseParams& p, int tile, const StrassenTarget& to,
                             int pixels) {
-  constexpr int kLinePixels = kLineBytes / (kLanes * int{sizeof(float)});
+  // Neighbouring pixels share a line where a vector is half of one; at the end of a row one of two
+  // lines may be left out.
+  constexpr int kLinePixels = int{kLineBytes} / (kLanes * int{sizeof(float)});
+  static_assert(kLinePixels >= 1);
   const float* const dst = p.dst + (to.block + tile * kOcVecs) * p.dst_block_stride;
   for (int i = 0; i < pixels; i += kLinePixels) {
     for (int v = 0; v < kOcVecs; ++v) {
