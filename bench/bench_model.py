@@ -22,8 +22,9 @@ BATCHES = [1, 8, 16, 32]
 # The variants of each precision, in the order in which the library chooses, and what --isa calls them.
 VARIANTS = {
     "fp32": {"avx512": "avx512", "avx2": "avx2", "onednn": "onednn", "portable": "portable"},
-    "bf16": {"avx512_bf16": "avx512", "portable_bf16": "portable"},
-    "int8": {"avx512_vnni": "avx512", "avxvnni": "avx2", "avx2_int8": "avx2", "portable_int8": "portable"},
+    "bf16": {"avx512_bf16": "avx512", "onednn": "onednn", "portable_bf16": "portable"},
+    "int8": {"avx512_vnni": "avx512", "avxvnni": "avx2", "avx2_int8": "avx2", "onednn": "onednn",
+             "portable_int8": "portable"},
 }
 COLUMNS = "{:<18}{:<14}{:>5}{:>8}{:>11}{:>11}{:>11}{:>6}{:>10}{:>7}{:>10}{:>9}"
 
@@ -61,21 +62,25 @@ def call(command):
 
 
 def read_system(command):
-    """CPU, threads, and the names of the variants that can run here."""
+    """CPU, threads, and (precision, variant) of what can run here."""
     text = call([command, "info"])
     cpu = re.search(r"^cpu: (.*)$", text, re.M)
     threads = re.search(r"^threads: (\d+)$", text, re.M)
-    variants = re.findall(r"^variant (\w+): (?:available|version .*)$", text, re.M)
-    if not (cpu and threads and variants):
+    available = re.findall(r"^variant (\w+): available$", text, re.M)
+    if not (cpu and threads and available):
         sys.exit(f"bench_model.py: {command} info: expected lines cpu, threads and variant, found\n{text}")
-    return cpu[1], int(threads[1]), variants
+    onednn = re.search(r"^variant onednn: version \S+ for (.*)$", text, re.M)
+    served = [name.removesuffix(" (AMX)") for name in onednn[1].split(", ")] if onednn else []
+    return cpu[1], int(threads[1]), {
+        (precision, variant) for precision, variants in VARIANTS.items() for variant in variants
+        if variant in available or variant == "onednn" and precision in served}
 
 
 def variants_of(precision, available, full):
     """Variants to measure, best first: of those that --isa calls alike, only the first can be asked for."""
     chosen = {}
     for variant, isa in VARIANTS[precision].items():
-        if variant in available and (full or precision == "fp32" or isa != "portable"):
+        if (precision, variant) in available and (full or precision == "fp32" or isa != "portable"):
             chosen.setdefault(isa, variant)
     return list(chosen.values())
 
@@ -130,7 +135,7 @@ def save(path, cpu, threads, rows):
 def main():
     arguments = parse_arguments()
     cpu, threads, available = read_system(arguments.command)
-    print(f"{cpu}, {threads} threads, variants {', '.join(available)}")
+    print(f"{cpu}, {threads} threads, variants {', '.join(sorted({variant for _, variant in available}))}")
     print(COLUMNS.format("model", "variant", "batch", "threads", "images/s", "median ms", "p99 ms", "runs", "GFLOP/s",
                          "peak%", "memory MB", "open s"), flush=True)
     rows = []

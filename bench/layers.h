@@ -80,7 +80,7 @@ class OneDnnLayer {
   const Node* node_;
   int side_, lanes_ = 0;
   Work work_;
-  onednn::Program program_;
+  onednn::Program program_{kFp32};
   std::unique_ptr<onednn::Instance> instance_;
   Buffer<float> src_, dst_;
 };

@@ -12,16 +12,35 @@
 namespace convmixer {
 namespace {
 
+// Why oneDNN has no primitives of a precision that are worth asking for; "" where it has.
+std::string lacks_onednn(Precision precision, bool emulated_too) {
+  switch (onednn::support(precision)) {
+    case onednn::Support::kNone:
+      if (precision == kInt8) return "its int8 needs AVX512_VNNI, AVX-VNNI or AMX to be exact";
+      return "its bf16 needs AVX-512 or AMX";
+    case onednn::Support::kEmulated:
+      return emulated_too ? "" : "it would emulate bf16: this CPU lacks AVX512_BF16";
+    default:
+      return "";
+  }
+}
+
 std::string refuse_onednn(const PlanOptions& options, Precision precision,
                           const std::string& limit) {
-  if (onednn::version().empty()) return "not part of this build";
+  if (onednn::version().empty()) return "it is not part of this build";
   if (options.onednn == OneDnn::kOff) return "switched off";
-  if (options.onednn == OneDnn::kOn) return "";
-  if (precision != kFp32) return "serves fp32 only";
-  if (options.strassen == Strassen::kOn) return "Strassen products are asked for";
+  if (options.onednn == OneDnn::kOn) return lacks_onednn(precision, true);
+  const bool two = options.strassen == Strassen::kTwo && precision != kFp32;
+  if (options.strassen == Strassen::kOn || two) return "Strassen products are asked for";
   if (!options.isa.empty()) return "isa " + options.isa + " is asked for";
   if (!limit.empty()) return "CONVMIXER_ISA limits the choice, and oneDNN makes its own";
-  return "";
+  return lacks_onednn(precision, false);
+}
+
+// Ours have no code for tiles, which multiply several times as fast as anything else.
+bool prefers_onednn(Precision precision) {
+  return precision != kFp32 && !onednn::version().empty() &&
+         onednn::support(precision) == onednn::Support::kTiles;
 }
 
 const KernelTable* fp32_table(const std::string& isa) {
@@ -35,6 +54,9 @@ std::vector<Candidate> list_candidates(const PlanOptions& options, Precision pre
   const std::string limit = options.isa.empty() ? isa_limit() : "";
   std::vector<Candidate> list;
   bool above_limit = !limit.empty();
+  const Candidate onednn{"onednn", nullptr, nullptr, refuse_onednn(options, precision, limit)};
+  const bool tiles = prefers_onednn(precision);
+  if (tiles) list.push_back(onednn);
   for (const Variant& v : variants(precision)) {
     Candidate c{v.name, v.table, fp32_table(v.isa), v.refusal};
     if (v.isa == limit || v.isa == "portable") above_limit = false;
@@ -43,7 +65,7 @@ std::vector<Candidate> list_candidates(const PlanOptions& options, Precision pre
     if (c.refusal.empty() && above_limit) c.refusal = "CONVMIXER_ISA limits the choice to " + limit;
     if (options.onednn == OneDnn::kOn) c.refusal = "oneDNN is asked for";
     if (v.isa == "portable") {
-      list.push_back({"onednn", nullptr, nullptr, refuse_onednn(options, precision, limit)});
+      if (!tiles) list.push_back(onednn);
       // Far slower than fp32, which is never what somebody wants who did not ask for it.
       if (c.refusal.empty() && precision != kFp32 && options.isa.empty()) {
         c.refusal = fmt::format("its {} is slow, and runs only where isa portable is asked for",
@@ -59,7 +81,7 @@ bool any_can_run(const std::vector<Candidate>& list) {
   return std::any_of(list.begin(), list.end(), [](auto& c) { return c.refusal.empty(); });
 }
 
-void check_options(const PlanOptions& options, Precision precision) {
+void check_options(const PlanOptions& options) {
   if (!options.isa.empty()) {
     const std::vector<Variant> list = variants();
     if (std::none_of(list.begin(), list.end(), [&](auto& v) { return v.isa == options.isa; })) {
@@ -76,10 +98,6 @@ void check_options(const PlanOptions& options, Precision precision) {
   if (options.onednn == OneDnn::kOn && strassen) {
     throw Error(Code::kInvalidArgument, "oneDNN has no Strassen products: ask for one of the two");
   }
-  if (options.onednn == OneDnn::kOn && precision != kFp32) {
-    throw Error(Code::kInvalidArgument, fmt::format("oneDNN serves fp32 only: ask for it or for {}",
-                                                    precision_name(precision)));
-  }
   if (options.low_memory && strassen) {
     throw Error(
         Code::kInvalidArgument,
@@ -91,7 +109,9 @@ void check_options(const PlanOptions& options, Precision precision) {
 [[noreturn]] void refuse_all(const PlanOptions& options, Precision precision,
                              const std::vector<Candidate>& list) {
   if (options.onednn == OneDnn::kOn) {
-    throw Error(Code::kUnsupported, "oneDNN is asked for, but it is not part of this build");
+    const auto onednn =
+        std::find_if(list.begin(), list.end(), [](auto& c) { return c.name == "onednn"; });
+    throw Error(Code::kUnsupported, "oneDNN is asked for, but " + onednn->refusal);
   }
   std::string why, valid;
   for (const Variant& v : variants(precision)) {
@@ -141,7 +161,7 @@ std::vector<std::string> refusals_of_auto(const PlanOptions& options) {
 
 std::vector<Candidate> candidates(const PlanOptions& options) {
   const Precision precision = chosen_precision(options);
-  check_options(options, precision);
+  check_options(options);
   std::vector<Candidate> list = list_candidates(options, precision);
   if (!any_can_run(list)) refuse_all(options, precision, list);
   return list;

@@ -379,7 +379,7 @@ double Session::measure_fma_peak() {
     return convmixer::measure_fma_peak(*impl_->plan->native->table, impl_->workers);
   }
   Workers workers(impl_->threads);  // oneDNN's threads are OpenMP's
-  return convmixer::measure_fma_peak(*available_tables().front(), workers);
+  return convmixer::measure_fma_peak(*available_tables(impl_->plan->precision()).front(), workers);
 }
 
 int Session::threads() const { return impl_->threads; }

@@ -134,15 +134,6 @@ NativeBlock pack_block(const Node& before, const Node& depthwise, const Node& po
           pack_strassen(pointwise, scales, table, choice.levels)};
 }
 
-// The mean's bytes → reals.
-void add_mean_scales(const ChannelScales& src, int blocks, NativePlan& native) {
-  const auto count = static_cast<int>(src.scale.size());
-  std::vector<double> scale(src.scale.begin(), src.scale.end()), shift(scale.size());
-  for (std::size_t c = 0; c < scale.size(); ++c) shift[c] = -scale[c] * src.zero_point[c];
-  native.mean_scale = padded(scale, 0, count, blocks * native.table->lanes);
-  native.mean_shift = padded(shift, 0, count, blocks * native.table->lanes);
-}
-
 std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& candidate,
                                         const std::array<double, 3>& mean,
                                         const PlanOptions& options, Plan& plan) {
@@ -182,8 +173,10 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
   if (!any_strassen) native->strip_rows = 0;
   note_non_finite(*parts.head, plan);
   if (bytes) {
-    add_mean_scales(q.pointwise.empty() ? q.stem : q.pointwise.back(),
-                    ceil_div(plan.geometry.dim, table.lanes), *native);
+    const MeanScales of_mean = mean_scales(q.pointwise.empty() ? q.stem : q.pointwise.back());
+    const int dim = plan.geometry.dim, count = ceil_div(dim, table.lanes) * table.lanes;
+    native->mean_scale = padded(of_mean.scale, 0, dim, count);
+    native->mean_shift = padded(of_mean.shift, 0, dim, count);
     plan.weight_bytes += native->mean_scale.bytes() + native->mean_shift.bytes();
   }
   native->head = pack_pointwise(*parts.head, *native->head_table);
@@ -202,28 +195,45 @@ std::vector<float> floats(const std::vector<double>& values) {
   return {values.begin(), values.end()};
 }
 
+const float* pointer(const std::vector<float>& v) { return v.empty() ? nullptr : v.data(); }
+
+// `bytes` takes the place of the node's bias, scale and shift; its weights are left to the caller.
 void add_onednn(onednn::Program& program, const Node& node, onednn::Convolution c, Plan& plan,
-                const Node* raw = nullptr) {
+                const ByteEpilogue* bytes = nullptr, const Node* raw = nullptr) {
   note_non_finite(node, plan);
-  const std::vector<float> bias = floats(node.bias), scale = floats(node.affine.scale),
-                           shift = floats(node.affine.shift),
+  const std::vector<float> bias = floats(bytes ? bytes->bias : node.bias),
+                           scale = floats(bytes ? bytes->scale : node.affine.scale),
+                           shift = floats(bytes ? bytes->shift : node.affine.shift),
+                           src_scale = floats(bytes ? bytes->src_scale : std::vector<double>()),
                            raw_bias = floats(raw ? raw->bias : node.bias);
-  const auto pointer = [](const std::vector<float>& v) { return v.empty() ? nullptr : v.data(); };
   c.name = node.name;
   c.ic = node.ic;
   c.oc = node.oc;
   c.activation = kernel_activation(node.activation);
-  c.weights = node.weights.data;
+  if (c.int8_weights == nullptr) c.weights = node.weights.data;
   c.bias = pointer(bias);
   if (node.op != Op::kHead) c.scale = pointer(scale);
-  if (has_shift(node)) c.shift = pointer(shift);
+  if (bytes != nullptr || has_shift(node)) c.shift = pointer(shift);
+  c.src_scale = pointer(src_scale);
   program.add_convolution(c, raw ? raw->weights.data : nullptr, raw ? pointer(raw_bias) : nullptr);
   node.weights.let_go();
 }
 
-std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Plan& plan) {
+// A layer of bytes, whose weights they are.
+void add_onednn(onednn::Program& program, const Node& node, onednn::Convolution c, Plan& plan,
+                const ByteLayer& layer, const std::vector<float>& src_zero_point) {
+  c.int8_weights = layer.weights.int8s.int8s;
+  c.unscale = layer.weights.scale.data();
+  c.src_zero_point = src_zero_point.data();
+  add_onednn(program, node, c, plan, &layer.epilogue);
+}
+
+std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, const std::array<double, 3>& mean,
+                                             const PlanOptions& options, Plan& plan) {
   const Geometry& g = plan.geometry;
-  auto program = std::make_unique<onednn::Program>();
+  const Precision precision = chosen_precision(options);
+  const Quantization& q = options.quantization;
+  auto program = std::make_unique<onednn::Program>(precision);
   onednn::Convolution patch{}, depthwise{}, pointwise{}, head{};
   patch.h = g.image_h;
   patch.w = g.image_w;
@@ -238,12 +248,33 @@ std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Plan& plan) {
   depthwise.stride = pointwise.stride = pointwise.kernel_size = 1;
   head.h = head.w = head.kernel_size = head.stride = 1;
   head.src_plain = head.dst_plain = true;
-  add_onednn(*program, *parts.patch_embed, patch, plan, &parts.patch_embed_raw);
-  for (const auto& [dw, pw] : parts.blocks) {
-    add_onednn(*program, *dw, depthwise, plan);
-    add_onednn(*program, *pw, pointwise, plan);
+  Node raw = parts.patch_embed_raw;
+  if (precision == kBf16) compensate_rounding(mean, raw);
+  ByteEpilogue to_bytes;
+  ChannelScales src = q.stem;
+  if (precision == kInt8) {
+    to_bytes = patch_embed_epilogue(*parts.patch_embed, src);
+    raw.bias.resize(static_cast<std::size_t>(raw.oc));
   }
-  program->add_mean(g.dim, g.h, g.w);
+  add_onednn(*program, *parts.patch_embed, patch, plan, precision == kInt8 ? &to_bytes : nullptr,
+             &raw);
+  for (std::size_t i = 0; i < parts.blocks.size(); ++i) {
+    const auto& [dw, pw] = parts.blocks[i];
+    if (precision != kInt8) {
+      add_onednn(*program, *dw, depthwise, plan);
+      add_onednn(*program, *pw, pointwise, plan);
+      continue;
+    }
+    ByteLayer layer = depthwise_layer(*dw, src, q.depthwise[i]);
+    take_zero_points(src, layer);
+    add_onednn(*program, *dw, depthwise, plan, layer, src.zero_point);
+    layer = pointwise_layer(*pw, q.depthwise[i], q.pointwise[i]);
+    src = q.pointwise[i];
+    add_onednn(*program, *pw, pointwise, plan, layer, src.zero_point);
+  }
+  const MeanScales of_mean = mean_scales(src);
+  const std::vector<float> scale = floats(of_mean.scale), shift = floats(of_mean.shift);
+  program->add_mean(g.dim, g.h, g.w, pointer(scale), pointer(shift));
   add_onednn(*program, *parts.head, head, plan);
   plan.weight_bytes += program->weight_bytes();
   return program;
@@ -331,7 +362,9 @@ int Plan::strassen_levels() const {
   return most;
 }
 
-Precision Plan::precision() const { return native ? native->table->precision : kFp32; }
+Precision Plan::precision() const {
+  return native ? native->table->precision : onednn->precision();
+}
 
 std::string Plan::implementation() const { return native ? native->table->name : "onednn"; }
 
@@ -367,17 +400,23 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
         } else {
           run_after_fork_too([&] {
             const OmpThreads guard(default_threads());
-            plan->onednn = pack_onednn(parts, *plan);
+            plan->onednn = pack_onednn(parts, mean, options, *plan);
           });
         }
         break;
       } catch (const Error& e) {
-        const bool asked = options.onednn == OneDnn::kOn || options.strassen == Strassen::kOn;
+        const bool asked = options.onednn == OneDnn::kOn || options.strassen == Strassen::kOn ||
+                           options.strassen == Strassen::kTwo;
         if (asked || e.code() != Code::kUnsupported) throw;
         refusal = e.what();
       }
     }
     plan->refusals.push_back(c.name + ": " + refusal);
+  }
+  if (!plan->native && !plan->onednn) {
+    throw Error(Code::kUnsupported,
+                fmt::format("precision {}: {}", precision_name(chosen_precision(options)),
+                            fmt::join(plan->refusals, "; ")));
   }
   list_layers(parts, *plan);
   return plan;

@@ -5,7 +5,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <initializer_list>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -41,29 +40,36 @@ std::vector<double> doubles(const std::vector<float>& values) {
   return {values.begin(), values.end()};
 }
 
-// y = scale·x + shift behind the activation → bytes of dst.
-std::pair<std::vector<double>, std::vector<double>> to_bytes_of(const ChannelScales& dst,
-                                                                const Affine& affine,
-                                                                int channels) {
-  std::vector<double> scale(static_cast<std::size_t>(channels)), shift(scale.size());
-  for (std::size_t c = 0; c < scale.size(); ++c) {
-    scale[c] = (affine.scale.empty() ? 1 : affine.scale[c]) / dst.scale[c];
-    shift[c] = (affine.shift.empty() ? 0 : affine.shift[c]) / dst.scale[c] + dst.zero_point[c];
+// Scales that are in range each may be too far apart for floats.
+template <typename T>
+void check_finite(const Node& node, const std::vector<T>& values) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (std::isfinite(static_cast<float>(values[i]))) continue;
+    if (has_non_finite(node)) return;  // the model's own, which describe_plan tells
+    throw Error(Code::kFormat,
+                fmt::format("{}: channel {}: its int8 scales are too small or too far apart",
+                            node.name, i));
   }
-  return {scale, shift};
 }
 
-// Scales that are in range each may be too far apart for floats.
-void check_finite(const Node& node, std::initializer_list<const Buffer<float>*> values) {
-  for (const Buffer<float>* buffer : values) {
-    for (std::size_t i = 0; i < buffer->size(); ++i) {
-      if (std::isfinite((*buffer)[i])) continue;
-      if (has_non_finite(node)) return;  // the model's own, which describe_plan tells
-      throw Error(Code::kFormat,
-                  fmt::format("{}: channel {}: its int8 scales are too small or too far apart",
-                              node.name, i));
-    }
+void check_finite(const Node& node, const ByteEpilogue& e) {
+  for (const auto* values : {&e.bias, &e.scale, &e.shift, &e.src_scale})
+    check_finite(node, *values);
+}
+
+// y = scale·x + shift behind the activation → bytes of dst.
+ByteEpilogue to_bytes_of(const ChannelScales& dst, const Affine& affine, std::vector<double> bias) {
+  const std::size_t channels = dst.scale.size();
+  ByteEpilogue e;
+  e.bias = std::move(bias);
+  e.bias.resize(channels);
+  e.scale.resize(channels);
+  e.shift.resize(channels);
+  for (std::size_t c = 0; c < channels; ++c) {
+    e.scale[c] = (affine.scale.empty() ? 1 : affine.scale[c]) / dst.scale[c];
+    e.shift[c] = (affine.shift.empty() ? 0 : affine.shift[c]) / dst.scale[c] + dst.zero_point[c];
   }
+  return e;
 }
 
 // A word of equal bytes a channel, the zero points.
@@ -90,14 +96,13 @@ void place_bytes(Buffer<float>& words, int per_word, Place place) {
   }
 }
 
-void add_destination(PackedPointwise& packed, const Node& node, const ChannelScales& dst,
-                     const KernelTable& table) {
-  const auto [scale, shift] = to_bytes_of(dst, node.affine, node.oc);
+void pack_epilogue_of(const ByteEpilogue& e, const ChannelScales& dst, const Node& node,
+                      const KernelTable& table, PackedPointwise& packed) {
   const int count = packed.tiles * table.oc_tile;
-  packed.scale = padded(scale, 0, node.oc, count);
-  packed.shift = padded(shift, 0, node.oc, count);
+  packed.bias = padded(e.bias, 0, node.oc, count);
+  packed.scale = padded(e.scale, 0, node.oc, count);
+  packed.shift = padded(e.shift, 0, node.oc, count);
   packed.border = border_of(dst, count, table.per_word);
-  check_finite(node, {&packed.bias, &packed.scale, &packed.shift, &packed.unscale});
 }
 
 }  // namespace
@@ -115,18 +120,67 @@ void check_quantization(const Quantization& quantization, int dim, int depth) {
   }
 }
 
+ByteEpilogue patch_embed_epilogue(const Node& node, const ChannelScales& dst) {
+  ByteEpilogue e = to_bytes_of(dst, node.affine, node.bias);
+  check_finite(node, e);
+  return e;
+}
+
+ByteLayer depthwise_layer(const Node& node, const ChannelScales& src, const ChannelScales& dst) {
+  ByteLayer layer{depthwise_bytes(node, src), to_bytes_of(dst, node.affine, node.bias)};
+  ByteEpilogue& e = layer.epilogue;
+  e.src_scale.resize(e.scale.size());
+  for (std::size_t c = 0; c < e.scale.size(); ++c) {
+    e.src_scale[c] = src.scale[c] / dst.scale[c];
+    e.shift[c] -= src.zero_point[c] * e.src_scale[c];
+  }
+  check_finite(node, e);
+  check_finite(node, layer.weights.scale);
+  return layer;
+}
+
+ByteLayer pointwise_layer(const Node& node, const ChannelScales& src, const ChannelScales& dst) {
+  const std::vector<float> bias = float_bias(node);
+  ByteLayer layer{pointwise_bytes(node, src),
+                  to_bytes_of(dst, node.affine, {bias.begin(), bias.end()})};
+  const std::int8_t* row = layer.weights.int8s.int8s;
+  for (std::size_t o = 0; o < bias.size(); ++o, row += node.ic) {
+    const double zeros = std::inner_product(row, row + node.ic, src.zero_point.begin(), 0.0);
+    layer.epilogue.bias[o] -= layer.weights.scale[o] * zeros;
+  }
+  check_finite(node, layer.epilogue);
+  check_finite(node, layer.weights.scale);
+  return layer;
+}
+
+void take_zero_points(const ChannelScales& src, ByteLayer& layer) {
+  const std::size_t channels = src.zero_point.size(), taps = layer.weights.int8s.size / channels;
+  const std::int8_t* row = layer.weights.int8s.int8s;
+  for (std::size_t c = 0; c < channels; ++c, row += taps) {
+    const int sum = std::accumulate(row, row + taps, 0);
+    layer.epilogue.bias[c] -= static_cast<double>(layer.weights.scale[c]) * sum * src.zero_point[c];
+  }
+}
+
+MeanScales mean_scales(const ChannelScales& src) {
+  MeanScales mean{{src.scale.begin(), src.scale.end()}, {}};
+  for (std::size_t c = 0; c < mean.scale.size(); ++c) {
+    mean.shift.push_back(-mean.scale[c] * src.zero_point[c]);
+  }
+  return mean;
+}
+
 PackedPointwise quantize_patch_embed(const Node& node, const ChannelScales& dst,
                                      const KernelTable& table, PatchOrder order) {
   PackedPointwise packed = pack_patch_embed(node, table, order);
-  add_destination(packed, node, dst, table);
+  pack_epilogue_of(patch_embed_epilogue(node, dst), dst, node, table, packed);
   return packed;
 }
 
 PackedDepthwise quantize_depthwise(const Node& node, const ChannelScales& src,
                                    const ChannelScales& dst, const KernelTable& table) {
   const int k = node.kernel_size, lanes = table.lanes, blocks = ceil_div(node.oc, lanes);
-  const auto channels = static_cast<std::size_t>(node.oc);
-  const ByteWeights weights = depthwise_bytes(node, src);
+  const auto& [weights, epilogue] = depthwise_layer(node, src, dst);
   PackedDepthwise packed;
   packed.kernel_size = k;
   packed.activation = kernel_activation(node.activation);
@@ -134,15 +188,9 @@ PackedDepthwise quantize_depthwise(const Node& node, const ChannelScales& src,
                                  static_cast<std::size_t>(depthwise_words(k, table.per_word)));
   packed.row_zero =
       Buffer<float>(static_cast<std::size_t>(blocks * lanes) * static_cast<std::size_t>(k));
-  std::vector<double> src_scale(channels), scale(channels), shift(channels);
-  for (std::size_t c = 0; c < channels; ++c) {
-    const double a = node.affine.scale.empty() ? 1 : node.affine.scale[c];
-    src_scale[c] = src.scale[c] / dst.scale[c];
-    scale[c] = a / dst.scale[c];
-    shift[c] = dst.zero_point[c] - src.zero_point[c] * src_scale[c];
-  }
+  const std::int8_t* const int8s = weights.int8s.int8s;
   const auto row = [&](int c, int ky) {
-    return weights.int8s.int8s + (static_cast<std::ptrdiff_t>(c) * k + ky) * k;
+    return int8s + (static_cast<std::ptrdiff_t>(c) * k + ky) * k;
   };
   place_bytes(packed.weights, table.per_word, [&](auto put) {
     place_taps(node.oc, k, table,
@@ -157,38 +205,29 @@ PackedDepthwise quantize_depthwise(const Node& node, const ChannelScales& src,
     }
   }
   node.weights.let_go();
-  packed.bias = padded(node.bias, 0, node.oc, blocks * lanes);
   packed.unscale = padded(doubles(weights.scale), 0, node.oc, blocks * lanes);
-  packed.src_scale = padded(src_scale, 0, node.oc, blocks * lanes);
-  packed.scale = padded(scale, 0, node.oc, blocks * lanes);
-  packed.shift = padded(shift, 0, node.oc, blocks * lanes);
-  check_finite(node,
-               {&packed.bias, &packed.unscale, &packed.src_scale, &packed.scale, &packed.shift});
+  packed.bias = padded(epilogue.bias, 0, node.oc, blocks * lanes);
+  packed.src_scale = padded(epilogue.src_scale, 0, node.oc, blocks * lanes);
+  packed.scale = padded(epilogue.scale, 0, node.oc, blocks * lanes);
+  packed.shift = padded(epilogue.shift, 0, node.oc, blocks * lanes);
   return packed;
 }
 
 PackedPointwise quantize_pointwise(const Node& node, const ChannelScales& src,
                                    const ChannelScales& dst, const KernelTable& table) {
-  const int ic = node.ic, count = ceil_div(node.oc, table.oc_tile) * table.oc_tile;
-  const ByteWeights weights = pointwise_bytes(node, src);
+  const int ic = node.ic;
+  const auto& [weights, epilogue] = pointwise_layer(node, src, dst);
   PackedPointwise packed = pack_epilogue(node, node.affine, table, ic);
   packed.weights = Buffer<float>(product_words(packed, table, table.per_word));
-  const auto row = [&](int o) { return weights.int8s.int8s + static_cast<std::ptrdiff_t>(o) * ic; };
+  const std::int8_t* const int8s = weights.int8s.int8s;
   place_bytes(packed.weights, table.per_word, [&](auto put) {
-    place_product(ic, node.oc, table.per_word, table,
-                  [&](std::size_t at, int o, int i) { put(at, row(o)[i]); });
+    place_product(ic, node.oc, table.per_word, table, [&](std::size_t at, int o, int i) {
+      put(at, int8s[static_cast<std::ptrdiff_t>(o) * ic + i]);
+    });
   });
-  const std::vector<float> own_bias = float_bias(node);
-  std::vector<double> bias(own_bias.size());
-  for (int o = 0; o < node.oc; ++o) {
-    const auto at = static_cast<std::size_t>(o);
-    const double zeros = std::inner_product(row(o), row(o) + ic, src.zero_point.begin(), 0.0);
-    bias[at] = own_bias[at] - weights.scale[at] * zeros;
-  }
   node.weights.let_go();
-  packed.bias = padded(bias, 0, node.oc, count);
-  packed.unscale = padded(doubles(weights.scale), 0, node.oc, count);
-  add_destination(packed, node, dst, table);
+  packed.unscale = padded(doubles(weights.scale), 0, node.oc, packed.tiles * table.oc_tile);
+  pack_epilogue_of(epilogue, dst, node, table, packed);
   return packed;
 }
 

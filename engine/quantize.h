@@ -2,13 +2,46 @@
 // Bytes for floats: weights and epilogues that go with the scales of the activations.
 #pragma once
 
+#include <vector>
+
+#include "engine/byte_weights.h"
 #include "engine/graph.h"
 #include "engine/packing.h"
 #include "engine/scales.h"
 
 namespace convmixer {
 
-// The fused, folded nodes for a table of kInt8. (See kernels/kernels.h for what each vector holds.)
+// Behind the sums of a layer whose results are bytes of its dst (kernels/params.h), a value a
+// channel, before it is padded and rounded to float.
+struct ByteEpilogue {
+  std::vector<double> bias, scale, shift;
+  std::vector<double> src_scale;  // of a residual
+};
+
+// A layer of bytes; its sums times weights.scale are real.
+struct ByteLayer {
+  ByteWeights weights;
+  ByteEpilogue epilogue;
+};
+
+// Of fused, folded nodes; they throw Error(kFormat) where a value is not finite as a float though
+// the node's all are: scales that are in range each may be too far apart. The patch embedding's
+// products are of floats.
+ByteEpilogue patch_embed_epilogue(const Node& node, const ChannelScales& dst);
+// Its sums are those of bytes less their zero points, wherever a tap lies in the image.
+ByteLayer depthwise_layer(const Node& node, const ChannelScales& src, const ChannelScales& dst);
+// Sums of bytes: the bias has the share of the zero points.
+ByteLayer pointwise_layer(const Node& node, const ChannelScales& src, const ChannelScales& dst);
+// Makes the sums of a depthwise layer those of bytes, the border's too.
+void take_zero_points(const ChannelScales& src, ByteLayer& layer);
+
+// The mean's bytes → reals: scale · mean + shift.
+struct MeanScales {
+  std::vector<double> scale, shift;
+};
+MeanScales mean_scales(const ChannelScales& src);
+
+// The same for a table of kInt8. (See kernels/kernels.h for what each vector holds.)
 // The patch embedding's weights stay floats; results become bytes of `dst`.
 PackedPointwise quantize_patch_embed(const Node& node, const ChannelScales& dst,
                                      const KernelTable& table, PatchOrder order);

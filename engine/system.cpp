@@ -10,6 +10,24 @@
 #include "support/error.h"
 
 namespace convmixer {
+namespace {
+
+// "version 2.6.3 for fp32, bf16 (emulated), int8"
+std::string describe_onednn() {
+  if (onednn::version().empty()) return "not part of this build";
+  std::string text = "version " + onednn::version() + " for ";
+  for (const Precision p : {kFp32, kBf16, kInt8}) {
+    const onednn::Support support = onednn::support(p);
+    if (support == onednn::Support::kNone) continue;
+    if (p != kFp32) text += ", ";
+    text += precision_name(p);
+    if (support == onednn::Support::kEmulated) text += " (emulated)";
+    if (support == onednn::Support::kTiles) text += " (AMX)";
+  }
+  return text;
+}
+
+}  // namespace
 
 std::string describe_system() {
   const CacheSizes caches = cache_sizes();
@@ -27,10 +45,7 @@ std::string describe_system() {
   } catch (const Error& e) {
     text += std::string(e.what()) + "\n";
   }
-  const std::string onednn = onednn::version();
-  text += fmt::format("variant onednn: {}\n",
-                      onednn.empty() ? "not part of this build" : "version " + onednn);
-  return text;
+  return text + fmt::format("variant onednn: {}\n", describe_onednn());
 }
 
 }  // namespace convmixer

@@ -83,7 +83,8 @@ typedef enum convmixer_activation {
 } convmixer_activation;
 
 typedef enum convmixer_onednn {
-  CONVMIXER_ONEDNN_AUTO = 0, /* where no instruction set of our own but portable serves */
+  CONVMIXER_ONEDNN_AUTO = 0, /* where no instruction set of our own but portable serves, and in bf16
+                                and int8 where the CPU has AMX */
   CONVMIXER_ONEDNN_ON = 1,   /* every operator, or an error that names the first that cannot */
   CONVMIXER_ONEDNN_OFF = 2
 } convmixer_onednn;
@@ -281,7 +282,7 @@ CONVMIXER_API convmixer_status convmixer_run_u8(convmixer_session* session, cons
 /*
  * What the session's threads could reach at most, in operations a second (of integers in int8):
  * independent multiply-adds (two operations each) of the vectors that the model's variant uses, of the best
- * variant where oneDNN runs, on all of the session's threads at once; the best of a few rounds, about
+ * variant of its precision where oneDNN runs, on all of the session's threads at once; the best of a few rounds, about
  * 0.1 s in all. 2 × num_macs × images a second is a share of it. Clocks change with heat and with
  * other programs: measure before, between and after what is compared with it, and take the largest.
  */

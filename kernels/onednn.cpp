@@ -17,10 +17,11 @@ namespace convmixer::onednn {
 namespace {
 
 using dnnl::memory;
+using Algorithm = dnnl::algorithm;
 using Dims = memory::dims;
 using Tag = memory::format_tag;
+using Type = memory::data_type;
 
-constexpr auto kF32 = memory::data_type::f32;
 constexpr auto kInference = dnnl::prop_kind::forward_inference;
 
 // ---- The adapter: everything that differs between the 2.x and 3.x interfaces. ----
@@ -64,15 +65,20 @@ void append_activation(dnnl::post_ops& ops, KernelActivation activation) {
 
 // ---- The chain. ----
 
-// The blocked layout that oneDNN's convolutions are written for on this CPU.
 // The values of cpu_isa are sets: a later instruction set holds the bits of those it contains.
-Tag preferred_layout() {
-  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  const auto avx512 = static_cast<unsigned>(dnnl::cpu_isa::avx512_core);
-  return (isa & avx512) == avx512 ? Tag::nChw16c : Tag::nChw8c;
+bool has(dnnl::cpu_isa wanted) {
+  const auto all = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  return (all & static_cast<unsigned>(wanted)) == static_cast<unsigned>(wanted);
 }
 
-memory::desc describe(const Dims& dims, Tag tag) { return {dims, kF32, tag}; }
+// The blocked layout that oneDNN's convolutions of floats are written for on this CPU.
+Tag float_layout() { return has(dnnl::cpu_isa::avx512_core) ? Tag::nChw16c : Tag::nChw8c; }
+
+memory::desc describe(const Dims& dims, Tag tag, Type type = Type::f32) {
+  return {dims, type, tag};
+}
+
+Dims channel_dims(int n) { return {1, n, 1, 1}; }
 
 template <typename F>
 auto translate(const std::string& name, F f) {
@@ -84,72 +90,194 @@ auto translate(const std::string& name, F f) {
   }
 }
 
+// What follows the sums, and the other operands of it; an empty one is the convolution's source.
+struct PostOps {
+  dnnl::post_ops ops;
+  std::vector<std::pair<int, memory>> operands;
+
+  void append(Algorithm algorithm, const memory& operand) {
+    operands.emplace_back(ops.len(), operand);
+    ops.append_binary(algorithm, operand.get_desc());
+  }
+  void append_src(const memory::desc& src) {
+    operands.emplace_back(ops.len(), memory());
+    ops.append_binary(Algorithm::binary_add, src);
+  }
+};
+
 struct Op {
-  std::string name, implementation;
-  Convolution shape{};  // pointers unused; for a mean only c, h, w
-  bool is_mean = false;
-  memory::desc weights_desc;    // as reordered, so that every Instance asks for this one
-  memory weights, raw_weights;  // raw: of the first op only
-  memory bias, raw_bias, scale, shift;
+  enum class Kind { kConvolution, kMean, kConvert } kind = Kind::kConvolution;
+  memory::desc src, dst;
+  dnnl::primitive_attr attributes;
+  std::vector<std::pair<int, memory>> operands;  // of its post-ops
+  Dims window;                                   // of a mean
+  // Convolutions.
+  Dims strides, pad_begin, pad_end;
+  memory::desc bias_desc, weights_desc;  // as reordered, so that every Instance asks for this one
+  memory weights, raw_weights, bias, raw_bias;  // raw: of the first op only
+  // Conversions: the part of dst that is written, and what stands around it, a byte a channel.
+  memory::desc view;
+  std::vector<std::uint8_t> border;
+
+  dnnl::convolution_forward::primitive_desc convolution(const dnnl::engine& engine) const {
+    return convolution_desc(engine, src, weights_desc, bias_desc, dst, strides, pad_begin, pad_end,
+                            attributes);
+  }
+  dnnl::pooling_forward::primitive_desc mean(const dnnl::engine& engine) const {
+    return mean_desc(engine, src, dst, window, attributes);
+  }
+  dnnl::reorder::primitive_desc conversion(const dnnl::engine& engine) const {
+    return {engine, src, engine, view, attributes};
+  }
 };
 
 }  // namespace
 
 struct Program::Impl {
+  Precision precision;
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
-  Tag layout = preferred_layout();
-  std::string layout_name = layout == Tag::nChw8c ? "nChw8c" : "nChw16c";
+  // Between the layers. The primitives of bytes and of AMX are written for channels last.
+  Tag layout = precision == kFp32 ? float_layout() : Tag::nhwc;
+  Type type = precision == kFp32 ? Type::f32 : precision == kBf16 ? Type::bf16 : Type::u8;
+  std::string layout_name = layout == Tag::nhwc     ? "nhwc"
+                            : layout == Tag::nChw8c ? "nChw8c"
+                                                    : "nChw16c";
   std::vector<Op> ops;
+  std::vector<std::string> implementations;
   std::size_t weight_bytes = 0;
 
-  memory::desc src_desc(const Op& op) const {
-    const Convolution& c = op.shape;
-    return describe({1, c.ic, c.h, c.w}, c.src_plain ? Tag::nchw : layout);
-  }
-  memory::desc dst_desc(const Op& op) const {
-    const Convolution& c = op.shape;
-    if (op.is_mean) return describe({1, c.oc, 1, 1}, Tag::nchw);
-    const int pads = c.pad_begin + c.pad_end;
-    return describe({1, c.oc, (c.h + pads - c.kernel_size) / c.stride + 1,
-                     (c.w + pads - c.kernel_size) / c.stride + 1},
-                    c.dst_plain ? Tag::nchw : layout);
-  }
-  dnnl::primitive_attr attributes(const Op& op) const {
-    dnnl::primitive_attr attr;
-    attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-    if (op.is_mean) return attr;
-    dnnl::post_ops ops_after;
-    append_activation(ops_after, op.shape.activation);
-    const memory::desc channel = describe({1, op.shape.oc, 1, 1}, Tag::nchw);
-    if (op.scale) ops_after.append_binary(dnnl::algorithm::binary_mul, channel);
-    if (op.shift) ops_after.append_binary(dnnl::algorithm::binary_add, channel);
-    if (op.shape.residual) ops_after.append_binary(dnnl::algorithm::binary_add, src_desc(op));
-    attr.set_post_ops(ops_after);
-    return attr;
-  }
-  dnnl::convolution_forward::primitive_desc primitive_desc(const Op& op,
-                                                           const memory::desc& weights) const {
-    const Convolution& c = op.shape;
-    return convolution_desc(engine, src_desc(op), weights, describe({c.oc}, Tag::a), dst_desc(op),
-                            {c.stride, c.stride}, {c.pad_begin, c.pad_begin},
-                            {c.pad_end, c.pad_end}, attributes(op));
-  }
-  dnnl::pooling_forward::primitive_desc mean_primitive_desc(const Op& op) const {
-    return mean_desc(engine, src_desc(op), dst_desc(op), {op.shape.h, op.shape.w}, attributes(op));
-  }
-  memory copy(const memory::desc& plain, const memory::desc& wanted, const float* values) {
-    memory source(plain, engine, const_cast<float*>(values)), reordered(wanted, engine);
+  explicit Impl(Precision p) : precision(p) {}
+
+  memory copy(const memory::desc& plain, const memory::desc& wanted, const void* values) {
+    memory source(plain, engine, const_cast<void*>(values)), reordered(wanted, engine);
     dnnl::reorder(source, reordered).execute(stream, source, reordered);
     stream.wait();
     weight_bytes += wanted.get_size();
     return reordered;
   }
-  memory channel_values(int n, const float* values, bool as_image) {
-    const memory::desc d = as_image ? describe({1, n, 1, 1}, Tag::nchw) : describe({n}, Tag::a);
-    if (values != nullptr) return copy(d, d, values);
+  memory copy(const memory::desc& d, const void* values) { return copy(d, d, values); }
+  memory bias_values(int n, const float* values) {
+    if (values != nullptr) return copy(describe({n}, Tag::a), values);
     const std::vector<float> zeros(static_cast<std::size_t>(n));
-    return copy(d, d, zeros.data());
+    return copy(describe({n}, Tag::a), zeros.data());
+  }
+
+  void append_channels(PostOps& after, Algorithm algorithm, int n, const float* values) {
+    if (values != nullptr) {
+      after.append(algorithm, copy(describe(channel_dims(n), Tag::nchw), values));
+    }
+  }
+
+  // y += src_scale · x, as the last steps: (y / src_scale + x) · src_scale.
+  void append_residual(PostOps& after, const Convolution& c, const memory::desc& src) {
+    if (c.src_scale == nullptr) return after.append_src(src);
+    std::vector<float> inverse(c.src_scale, c.src_scale + c.oc);
+    for (float& v : inverse) v = 1 / v;
+    append_channels(after, Algorithm::binary_mul, c.oc, inverse.data());
+    after.append_src(src);
+    append_channels(after, Algorithm::binary_mul, c.oc, c.src_scale);
+  }
+
+  void finish(PostOps& after, Op& op) {
+    op.attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    op.attributes.set_post_ops(after.ops);
+    op.operands = std::move(after.operands);
+  }
+
+  // src → dst, or a part of it, as dst's type and layout.
+  void convert(const memory::desc& src, const memory::desc& dst, const memory::desc& view,
+               std::vector<std::uint8_t> border = {}) {
+    PostOps none;
+    Op op;
+    op.kind = Op::Kind::kConvert;
+    op.src = src;
+    op.dst = dst;
+    op.view = view;
+    op.border = std::move(border);
+    finish(none, op);
+    op.conversion(engine);  // throws here, not in an Instance
+    ops.push_back(std::move(op));
+  }
+
+  // A copy with a border, since a convolution's own padding is 0: returns its description.
+  memory::desc pad(const Convolution& c, const memory::desc& src) {
+    const int pads = c.pad_begin + c.pad_end;
+    const memory::desc dst = describe({1, c.ic, c.h + pads, c.w + pads}, layout, type);
+    convert(src, dst, dst.submemory_desc({1, c.ic, c.h, c.w}, {0, 0, c.pad_begin, c.pad_begin}),
+            {c.src_zero_point, c.src_zero_point + c.ic});
+    return dst;
+  }
+
+  void add(const Convolution& c, const float* raw_weights, const float* raw_bias) {
+    const bool bytes = c.int8_weights != nullptr, padded = bytes && c.pad_begin + c.pad_end > 0;
+    const int pads = c.pad_begin + c.pad_end;
+    const Type values = bytes || (precision == kBf16 && !c.dst_plain) ? type : Type::f32;
+    const Type weights = bytes ? Type::s8 : values;
+    const Dims src_dims{1, c.ic, c.h, c.w},
+        dst_dims{1, c.oc, (c.h + pads - c.kernel_size) / c.stride + 1,
+                 (c.w + pads - c.kernel_size) / c.stride + 1};
+    const Tag blocked = values == Type::f32 ? float_layout() : layout;
+    Op op;
+    op.src = c.src_plain ? describe(src_dims, Tag::nchw) : describe(src_dims, layout, values);
+    if (c.src_plain && values == Type::bf16) {
+      const memory::desc floats = op.src;
+      op.src = describe(src_dims, layout, values);
+      convert(floats, op.src, op.src);
+    }
+    PostOps after;
+    append_channels(after, Algorithm::binary_mul, c.oc, c.unscale);
+    if (bytes) {
+      append_channels(after, Algorithm::binary_add, c.oc, c.bias);
+    } else {
+      op.bias = bias_values(c.oc, c.bias);
+      op.bias_desc = op.bias.get_desc();
+    }
+    append_activation(after.ops, c.activation);
+    append_channels(after, Algorithm::binary_mul, c.oc, c.scale);
+    append_channels(after, Algorithm::binary_add, c.oc, c.shift);
+    if (c.residual) append_residual(after, c, op.src);
+    finish(after, op);
+    if (padded) op.src = pad(c, op.src);
+    op.dst =
+        describe(dst_dims, c.dst_plain ? Tag::nchw : blocked, c.dst_plain ? Type::f32 : values);
+    op.strides = {c.stride, c.stride};
+    op.pad_begin = padded ? Dims{0, 0} : Dims{c.pad_begin, c.pad_begin};
+    op.pad_end = padded ? Dims{0, 0} : Dims{c.pad_end, c.pad_end};
+    const Dims dims = c.depthwise ? Dims{c.oc, 1, 1, c.kernel_size, c.kernel_size}
+                                  : Dims{c.oc, c.ic, c.kernel_size, c.kernel_size};
+    op.weights_desc = describe(dims, Tag::any, weights);
+    const auto pd = op.convolution(engine);
+    implementations.emplace_back(pd.impl_info_str());
+    op.weights_desc = pd.weights_desc();
+    const memory::desc plain =
+        describe(dims, c.depthwise ? Tag::goihw : Tag::oihw, bytes ? Type::s8 : Type::f32);
+    op.weights =
+        copy(plain, op.weights_desc, bytes ? static_cast<const void*>(c.int8_weights) : c.weights);
+    if (raw_weights != nullptr) {
+      op.raw_weights = copy(plain, op.weights_desc, raw_weights);
+      op.raw_bias = bias_values(c.oc, raw_bias);
+    }
+    ops.push_back(std::move(op));
+    if (precision == kInt8 && !bytes && !c.dst_plain) {
+      const memory::desc floats = ops.back().dst, rounded = describe(dst_dims, layout, type);
+      convert(floats, rounded, rounded);
+    }
+  }
+
+  void add_mean(int c, int h, int w, const float* scale, const float* shift) {
+    Op op;
+    op.kind = Op::Kind::kMean;
+    op.window = {h, w};
+    op.src = describe({1, c, h, w}, float_layout());
+    op.dst = describe(channel_dims(c), Tag::nchw);
+    if (precision != kFp32) convert(describe({1, c, h, w}, layout, type), op.src, op.src);
+    PostOps after;
+    append_channels(after, Algorithm::binary_mul, c, scale);
+    append_channels(after, Algorithm::binary_add, c, shift);
+    finish(after, op);
+    implementations.emplace_back(op.mean(engine).impl_info_str());
+    ops.push_back(std::move(op));
   }
 };
 
@@ -160,49 +288,34 @@ std::string version() {
   return text.append(".").append(std::to_string(v->patch));
 }
 
-Program::Program() : impl_(translate("oneDNN", [] { return std::make_unique<Impl>(); })) {}
+Support support(Precision precision) {
+  if (precision == kFp32) return Support::kInstructions;
+  if (has(dnnl::cpu_isa::avx512_core_amx)) return Support::kTiles;
+  if (precision == kInt8) {
+    const bool vnni = has(dnnl::cpu_isa::avx512_core_vnni) || has(dnnl::cpu_isa::avx2_vnni);
+    return vnni ? Support::kInstructions : Support::kNone;
+  }
+  if (has(dnnl::cpu_isa::avx512_core_bf16)) return Support::kInstructions;
+  return has(dnnl::cpu_isa::avx512_core) ? Support::kEmulated : Support::kNone;
+}
+
+Program::Program(Precision precision)
+    : impl_(translate("oneDNN", [&] { return std::make_unique<Impl>(precision); })) {}
 Program::~Program() = default;
 
 void Program::add_convolution(const Convolution& c, const float* raw_weights,
                               const float* raw_bias) {
-  translate(c.name, [&] {
-    Op op;
-    op.name = c.name;
-    op.shape = c;
-    if (c.scale != nullptr) op.scale = impl_->channel_values(c.oc, c.scale, true);
-    if (c.shift != nullptr) op.shift = impl_->channel_values(c.oc, c.shift, true);
-    op.bias = impl_->channel_values(c.oc, c.bias, false);
-    const Dims dims = c.depthwise ? Dims{c.oc, 1, 1, c.kernel_size, c.kernel_size}
-                                  : Dims{c.oc, c.ic, c.kernel_size, c.kernel_size};
-    const memory::desc plain = describe(dims, c.depthwise ? Tag::goihw : Tag::oihw);
-    const auto pd = impl_->primitive_desc(op, describe(dims, Tag::any));
-    op.implementation = pd.impl_info_str();
-    op.weights_desc = pd.weights_desc();
-    op.weights = impl_->copy(plain, op.weights_desc, c.weights);
-    if (raw_weights != nullptr) {
-      op.raw_weights = impl_->copy(plain, op.weights_desc, raw_weights);
-      op.raw_bias = impl_->channel_values(c.oc, raw_bias, false);
-    }
-    impl_->ops.push_back(std::move(op));
-  });
+  translate(c.name, [&] { impl_->add(c, raw_weights, raw_bias); });
 }
 
-void Program::add_mean(int c, int h, int w) {
-  translate("mean", [&] {
-    Op op;
-    op.name = "mean";
-    op.is_mean = true;
-    op.shape.ic = op.shape.oc = c;
-    op.shape.h = h;
-    op.shape.w = w;
-    op.implementation = impl_->mean_primitive_desc(op).impl_info_str();
-    impl_->ops.push_back(std::move(op));
-  });
+void Program::add_mean(int c, int h, int w, const float* scale, const float* shift) {
+  translate("mean", [&] { impl_->add_mean(c, h, w, scale, shift); });
 }
 
+Precision Program::precision() const { return impl_->precision; }
 std::size_t Program::weight_bytes() const { return impl_->weight_bytes; }
-const std::string& Program::implementation(std::size_t op) const {
-  return impl_->ops[op].implementation;
+const std::string& Program::implementation(std::size_t i) const {
+  return impl_->implementations[i];
 }
 const std::string& Program::layout() const { return impl_->layout_name; }
 
@@ -214,29 +327,35 @@ struct Instance::Impl {
   const Program::Impl& program;
   dnnl::stream stream{program.engine};
   std::vector<Step> steps;
+  std::size_t first = 0;  // the first convolution
   memory src, dst, mean_dst;
   Buffer<std::uint8_t> scratchpad;
   std::size_t bytes = 0;
 
   explicit Impl(const Program::Impl& p) : program(p) {
     std::vector<dnnl::memory::desc> scratchpad_descs;
-    memory between;
+    memory between, unpadded;
     std::size_t scratchpad_bytes = 1;
     for (std::size_t i = 0; i < p.ops.size(); ++i) {
       const Op& op = p.ops[i];
-      const bool first = i == 0, last = i + 1 == p.ops.size();
-      if (first) between = src = memory(p.src_desc(op), p.engine, nullptr);
-      const memory result =
-          last ? memory(p.dst_desc(op), p.engine, nullptr) : memory(p.dst_desc(op), p.engine);
-      if (!last) bytes += result.get_desc().get_size();
-      scratchpad_descs.push_back(op.is_mean ? add_mean(op) : add_convolution(op, between));
+      const bool last = i + 1 == p.ops.size();
+      if (i == 0) between = unpadded = src = memory(op.src, p.engine, nullptr);
+      const memory result = last ? memory(op.dst, p.engine, nullptr) : memory(op.dst, p.engine);
+      if (!last) bytes += op.dst.get_size();
+      scratchpad_descs.push_back(add_step(op));
       scratchpad_bytes = std::max(scratchpad_bytes, scratchpad_descs.back().get_size());
-      steps.back().args[DNNL_ARG_SRC] = between;
-      steps.back().args[DNNL_ARG_DST] = result;
-      if (op.is_mean) mean_dst = result;
+      std::unordered_map<int, memory>& args = steps.back().args;
+      args[DNNL_ARG_SRC] = between;
+      args[DNNL_ARG_DST] = op.kind == Op::Kind::kConvert ? part(op, result) : result;
+      for (const auto& [index, operand] : op.operands) {
+        args[DNNL_ARG_ATTR_MULTIPLE_POST_OP(index) | DNNL_ARG_SRC_1] = operand ? operand : unpadded;
+      }
+      if (op.kind == Op::Kind::kMean) mean_dst = result;
+      if (op.border.empty()) unpadded = result;
       between = result;
     }
     dst = between;
+    while (program.ops[first].kind != Op::Kind::kConvolution) ++first;
     scratchpad = Buffer<std::uint8_t>(scratchpad_bytes);
     bytes += scratchpad_bytes;
     for (std::size_t i = 0; i < steps.size(); ++i) {
@@ -244,26 +363,30 @@ struct Instance::Impl {
     }
   }
 
-  memory::desc add_mean(const Op& op) {
-    const auto pd = program.mean_primitive_desc(op);
-    steps.push_back({dnnl::pooling_forward(pd), {}});
+  // Its primitive and weights; returns what its scratchpad is to be.
+  memory::desc add_step(const Op& op) {
+    if (op.kind == Op::Kind::kMean) {
+      const auto pd = op.mean(program.engine);
+      steps.push_back({dnnl::pooling_forward(pd), {}});
+      return pd.scratchpad_desc();
+    }
+    if (op.kind == Op::Kind::kConvert) {
+      const auto pd = op.conversion(program.engine);
+      steps.push_back({dnnl::reorder(pd), {}});
+      return pd.scratchpad_desc();
+    }
+    const auto pd = op.convolution(program.engine);
+    steps.push_back({dnnl::convolution_forward(pd), {{DNNL_ARG_WEIGHTS, op.weights}}});
+    if (op.bias) steps.back().args[DNNL_ARG_BIAS] = op.bias;
     return pd.scratchpad_desc();
   }
 
-  memory::desc add_convolution(const Op& op, const memory& op_src) {
-    const auto pd = program.primitive_desc(op, op.weights_desc);
-    Step step{dnnl::convolution_forward(pd), {}};
-    step.args[DNNL_ARG_WEIGHTS] = op.weights;
-    step.args[DNNL_ARG_BIAS] = op.bias;
-    int post_op = op.shape.activation == kActIdentity ? 0 : 1;
-    const auto add_operand = [&](const memory& m) {
-      step.args[DNNL_ARG_ATTR_MULTIPLE_POST_OP(post_op++) | DNNL_ARG_SRC_1] = m;
-    };
-    if (op.scale) add_operand(op.scale);
-    if (op.shift) add_operand(op.shift);
-    if (op.shape.residual) add_operand(op_src);
-    steps.push_back(std::move(step));
-    return pd.scratchpad_desc();
+  // The part of a conversion's result that is written, and the border around it, channels last.
+  memory part(const Op& op, const memory& result) {
+    if (op.border.empty()) return result;
+    auto* const values = static_cast<std::uint8_t*>(result.get_data_handle());
+    for (std::size_t i = 0; i < op.dst.get_size(); ++i) values[i] = op.border[i % op.border.size()];
+    return {op.view, program.engine, values};
   }
 };
 
@@ -275,11 +398,11 @@ std::size_t Instance::bytes() const { return impl_->bytes; }
 
 void Instance::run(const float* src, bool raw, float* dst, float* mean) {
   Impl& i = *impl_;
-  const Op& first = i.program.ops.front();
+  const Op& first = i.program.ops[i.first];
   i.src.set_data_handle(const_cast<float*>(src));
   i.dst.set_data_handle(dst);
-  i.steps.front().args[DNNL_ARG_WEIGHTS] = raw ? first.raw_weights : first.weights;
-  i.steps.front().args[DNNL_ARG_BIAS] = raw ? first.raw_bias : first.bias;
+  i.steps[i.first].args[DNNL_ARG_WEIGHTS] = raw ? first.raw_weights : first.weights;
+  if (first.bias) i.steps[i.first].args[DNNL_ARG_BIAS] = raw ? first.raw_bias : first.bias;
   for (Impl::Step& step : i.steps) step.primitive.execute(i.stream, step.args);
   i.stream.wait();
   if (mean != nullptr) {
@@ -302,10 +425,12 @@ namespace {
 }  // namespace
 
 std::string version() { return ""; }
-Program::Program() { absent(); }
+Support support(Precision) { return Support::kNone; }
+Program::Program(Precision) { absent(); }
 Program::~Program() = default;
 void Program::add_convolution(const Convolution&, const float*, const float*) { absent(); }
-void Program::add_mean(int, int, int) { absent(); }
+void Program::add_mean(int, int, int, const float*, const float*) { absent(); }
+Precision Program::precision() const { absent(); }
 std::size_t Program::weight_bytes() const { absent(); }
 const std::string& Program::implementation(std::size_t) const { absent(); }
 const std::string& Program::layout() const { absent(); }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,33 +15,47 @@ namespace convmixer::onednn {
 // "2.6.3", or "" where this build has no oneDNN.
 std::string version();
 
-// y = scale · act(conv(x) + bias) + shift; if (residual) y += x. Weights in plain order:
-// [oc][ic][k][k], or [oc][k][k] for depthwise. bias, scale, shift: oc floats, or null for 0, 1, 0.
+// What oneDNN computes a precision with on this CPU. Its bytes without VNNI instructions are kNone:
+// sums of two products saturate there.
+enum class Support { kNone, kEmulated, kInstructions, kTiles };  // kTiles: AMX
+Support support(Precision precision);
+
+// y = scale · act(unscale · conv(x) + bias) + shift; if (residual) y += src_scale · x. Weights in
+// plain order: [oc][ic][k][k], or [oc][k][k] for depthwise. The vectors: oc floats, or null for 1,
+// 1, 0, 0, 1. kBf16: x, y and weights are rounded to bf16. kInt8: x and y are unsigned bytes,
+// weights int8_weights; the border holds src_zero_point, oc whole numbers. A patch embedding
+// (src_plain) has float operands and bytes as results, a classifier (dst_plain) is all floats.
 struct Convolution {
   std::string name;  // for messages
   int ic, oc, h, w;  // of the source
   int kernel_size, stride, pad_begin, pad_end;
   bool depthwise = false, residual = false;
-  bool src_plain = false, dst_plain = false;  // NCHW; else the blocked layout that this CPU prefers
+  bool src_plain = false, dst_plain = false;  // NCHW floats; else as Program::layout
   KernelActivation activation = kActIdentity;
-  const float *weights = nullptr, *bias = nullptr, *scale = nullptr, *shift = nullptr;
+  const float* weights = nullptr;
+  const std::int8_t* int8_weights = nullptr;
+  const float *unscale = nullptr, *bias = nullptr, *scale = nullptr, *shift = nullptr,
+              *src_scale = nullptr, *src_zero_point = nullptr;
 };
 
 // A chain of operators for one image, with its weights reordered. Never changed once it is built;
 // any number of Instances may run it at once.
 class Program {
  public:
-  Program();
+  explicit Program(Precision precision);
   ~Program();
   // Each throws Error(kUnsupported) with the operator's name and oneDNN's reason.
   // `raw_weights` and `raw_bias`, for the first one only, serve sources that are not normalised.
   void add_convolution(const Convolution& c, const float* raw_weights = nullptr,
                        const float* raw_bias = nullptr);
-  void add_mean(int c, int h, int w);  // over all pixels; its result is NCHW
+  // scale · mean + shift over all pixels, in floats, NCHW; scale and shift: c floats, or null.
+  void add_mean(int c, int h, int w, const float* scale = nullptr, const float* shift = nullptr);
 
+  Precision precision() const;
   std::size_t weight_bytes() const;
-  const std::string& implementation(std::size_t op) const;  // oneDNN's own name, "jit:avx2"
-  const std::string& layout() const;                        // of the activations: "nChw8c"
+  // oneDNN's own name, "jit:avx2", for what the i-th call added.
+  const std::string& implementation(std::size_t i) const;
+  const std::string& layout() const;  // of the activations: "nChw8c"
 
  private:
   friend class Instance;

@@ -3,7 +3,7 @@
 # Runs the tests of AVX-512 variants on a machine without AVX-512: boots Debian's kernel in Bochs, which emulates an
 # Ice Lake (AVX512F, BW, DQ, VL, VNNI; no BF16), with build/release's test programs and nothing else.
 #
-#   tests/emulate_avx512.sh                                   # all of avx512 and avx512_vnni; ten minutes
+#   tests/emulate_avx512.sh                                   # all of avx512, avx512_vnni and oneDNN's bf16 and int8
 #   tests/emulate_avx512.sh test_kernels 'strassen/avx512.*'  # some of them
 #
 # Exit status 0: all ran and passed. Needs root or sudo only to install, once:
@@ -23,7 +23,7 @@ done
 
 if [ $# = 0 ]; then
   set -- test_kernels 'variant/avx512*:*/avx512.*:*/avx512_vnni.*:-*sweep*:variant/avx512_bf16*' \
-    test_engine 'model/avx512.*:precision/avx512_vnni.*'
+    test_engine 'model/avx512.*:precision/avx512_vnni.*:precision/onednn_*'
 fi
 [ $(($# % 2)) = 0 ] || fail "arguments are pairs: a test program and a filter of its tests"
 

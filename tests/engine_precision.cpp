@@ -9,10 +9,12 @@
 
 #include "engine/calibrator.h"
 #include "engine/candidates.h"
+#include "kernels/onednn.h"
 #include "kernels/registry.h"
 #include "support/error.h"
 #include "tests/count_allocations.h"
 #include "tests/engine_tests.h"
+#include "tests/engine_variants.h"
 #include "tests/register_test.h"
 
 namespace convmixer::test {
@@ -42,11 +44,10 @@ Quantization calibrated(const Case& c, int n, Clipping clipping = Clipping::kMea
   return calibrator.choose(clipping);
 }
 
+// `isa` is "onednn" too.
 std::shared_ptr<const Plan> plan_of(const Case& c, const std::string& isa, Precision precision,
                                     const Quantization& scales) {
-  PlanOptions options;
-  options.isa = isa;
-  options.onednn = OneDnn::kOff;
+  PlanOptions options = EngineVariant{isa, ""}.options();
   options.precision = precision == kBf16 ? PrecisionOption::kBf16 : PrecisionOption::kInt8;
   options.quantization = scales;
   auto plan = make_plan(c.graph, kMean, kStd, options);
@@ -76,13 +77,15 @@ void check_near(const Case& c, const Plan& plan, const Run& floats, const Run& b
   }
 }
 
-void check_model(const Variant& variant, Precision precision, const ModelShape& shape) {
+// The implementation that `isa` is expected to be.
+void check_model(const std::string& isa, const std::string& name, Precision precision,
+                 const ModelShape& shape) {
   constexpr int kImages = 5;
   const Case c(shape, kImages);
   const Quantization scales = precision == kInt8 ? calibrated(c, kImages) : Quantization{};
-  const auto plan = plan_of(c, variant.isa, precision, scales);
-  if (plan->implementation() != variant.name) {
-    GTEST_SKIP() << "isa " << variant.isa << " is " << plan->implementation() << " on this CPU";
+  const auto plan = plan_of(c, isa, precision, scales);
+  if (plan->implementation() != name) {
+    GTEST_SKIP() << "isa " << isa << " is " << plan->implementation() << " on this CPU";
   }
   const float* const floats = c.images.floats.data();
   const std::uint8_t* const bytes = c.images.bytes.data();
@@ -97,7 +100,7 @@ void check_model(const Variant& variant, Precision precision, const ModelShape& 
   std::vector<float> logits(want.logits.size());
   const long before = allocations();
   session.run(floats, kImages, logits.data(), nullptr);
-  if (can_count_allocations()) {
+  if (can_count_allocations() && isa != "onednn") {  // whose own calls allocate
     EXPECT_EQ(allocations(), before);
   }
   EXPECT_TRUE(same_bits(want.logits.data(), logits.data(), logits.size()));
@@ -152,9 +155,16 @@ TEST(Precision, WhatCannotRunIsRefused) {
   options.strassen = Strassen::kAuto;
   options.isa = "";
   options.onednn = OneDnn::kOn;
-  expect_error(Code::kInvalidArgument, "oneDNN serves fp32 only", make);
-  options.onednn = OneDnn::kAuto;
+  const bool built = !onednn::version().empty();
+  if (onednn::support(kBf16) == onednn::Support::kNone) {
+    expect_error(Code::kUnsupported, built ? "bf16 needs AVX-512" : "not part of this build", make);
+  }
   options.precision = PrecisionOption::kInt8;
+  if (onednn::support(kInt8) == onednn::Support::kNone) {
+    expect_error(Code::kUnsupported, built ? "int8 needs AVX512_VNNI" : "not part of this build",
+                 make);
+  }
+  options.onednn = OneDnn::kAuto;
   expect_error(Code::kFormat, "expected scales of 1 blocks, found 0", make);
 }
 
@@ -279,8 +289,17 @@ void add_precision_tests() {
       const std::string refusal = v.table == nullptr ? v.name + ": " + v.refusal : "";
       for (const ModelShape& shape : shapes) {
         register_test("precision/" + v.name, shape.text(), refusal,
-                      [=] { check_model(v, precision, shape); });
+                      [=] { check_model(v.isa, v.name, precision, shape); });
       }
+    }
+    const std::string name = precision_name(precision);
+    std::string refusal = engine_variants().back().refusal;  // oneDNN's
+    if (refusal.empty() && onednn::support(precision) == onednn::Support::kNone) {
+      refusal = "oneDNN has no " + name + " on this CPU";
+    }
+    for (const ModelShape& shape : shapes) {
+      register_test("precision/onednn_" + name, shape.text(), refusal,
+                    [=] { check_model("onednn", "onednn", precision, shape); });
     }
   }
   for (const ModelShape& shape : {ModelShape{40, 3, 5, 3, 21, 26}, ModelShape{33, 2, 4, 2, 15, 14},
