@@ -19,7 +19,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PRESETS = ["convmixer_1536_20", "convmixer_1024_20", "convmixer_768_32", "convmixer_256_8"]
 BATCHES = [1, 8, 16, 32]
-# The variants of each precision, in the order in which the library chooses, and what --isa calls them.
+# The variants of each precision, in the order in which the library chooses (but with AMX), and what --isa calls them.
 VARIANTS = {
     "fp32": {"avx512": "avx512", "avx2": "avx2", "onednn": "onednn", "portable": "portable"},
     "bf16": {"avx512_bf16": "avx512", "onednn": "onednn", "portable_bf16": "portable"},
@@ -62,7 +62,7 @@ def call(command):
 
 
 def read_system(command):
-    """CPU, threads, and (precision, variant) of what can run here."""
+    """CPU, threads, and (precision, variant) of what can run here, also (precision, "AMX")."""
     text = call([command, "info"])
     cpu = re.search(r"^cpu: (.*)$", text, re.M)
     threads = re.search(r"^threads: (\d+)$", text, re.M)
@@ -70,16 +70,22 @@ def read_system(command):
     if not (cpu and threads and available):
         sys.exit(f"bench_model.py: {command} info: expected lines cpu, threads and variant, found\n{text}")
     onednn = re.search(r"^variant onednn: version \S+ for (.*)$", text, re.M)
-    served = [name.removesuffix(" (AMX)") for name in onednn[1].split(", ")] if onednn else []
-    return cpu[1], int(threads[1]), {
-        (precision, variant) for precision, variants in VARIANTS.items() for variant in variants
-        if variant in available or variant == "onednn" and precision in served}
+    served = onednn[1].split(", ") if onednn else []  # "fp32", "int8 (AMX)"; "bf16 (emulated)" is too slow to measure
+    runs = {(precision, variant) for precision, variants in VARIANTS.items() for variant in variants
+            if variant in available}
+    for precision in VARIANTS:
+        if precision in served or f"{precision} (AMX)" in served:
+            runs.add((precision, "onednn"))
+        if f"{precision} (AMX)" in served:
+            runs.add((precision, "AMX"))
+    return cpu[1], int(threads[1]), runs
 
 
 def variants_of(precision, available, full):
     """Variants to measure, best first: of those that --isa calls alike, only the first can be asked for."""
     chosen = {}
-    for variant, isa in VARIANTS[precision].items():
+    order = sorted(VARIANTS[precision].items(), key=lambda v: v[0] != "onednn" or (precision, "AMX") not in available)
+    for variant, isa in order:
         if (precision, variant) in available and (full or precision == "fp32" or isa != "portable"):
             chosen.setdefault(isa, variant)
     return list(chosen.values())

@@ -255,8 +255,8 @@ void add_bench(CLI::App& app) {
   command.footer(
       "images/s is batch / median run. GFLOP/s counts the model's multiply-adds, two operations "
       "each. The FMA peak is what this\nvariant's multiply-adds reach on as many threads, measured "
-      "in the same process before, between and after the runs;\nof oneDNN, the best variant's. "
-      "Peak "
+      "in the same process before, between and after the runs;\nof oneDNN, our best "
+      "variant's of that precision. Peak "
       "memory is the process's since before opening, input and output included.\n"
       "A preset's weights are written to TMPDIR (else /tmp) for the while: up to 210 MB.\n"
       "Example: convmixer bench --model 768_32 --batch 8 --threads 1");

@@ -29,17 +29,18 @@ std::string refuse_onednn(const PlanOptions& options, Precision precision,
                           const std::string& limit) {
   if (onednn::version().empty()) return "it is not part of this build";
   if (options.onednn == OneDnn::kOff) return "switched off";
-  if (options.onednn == OneDnn::kOn) return lacks_onednn(precision, true);
-  const bool two = options.strassen == Strassen::kTwo && precision != kFp32;
-  if (options.strassen == Strassen::kOn || two) return "Strassen products are asked for";
+  const bool automatic = options.precision == PrecisionOption::kAuto;
+  if (options.onednn == OneDnn::kOn) return lacks_onednn(precision, !automatic);
+  const bool two_levels = options.strassen == Strassen::kTwo && precision != kFp32;
+  if (options.strassen == Strassen::kOn || two_levels) return "Strassen products are asked for";
   if (!options.isa.empty()) return "isa " + options.isa + " is asked for";
   if (!limit.empty()) return "CONVMIXER_ISA limits the choice, and oneDNN makes its own";
   return lacks_onednn(precision, false);
 }
 
-// Ours have no code for tiles, which multiply several times as fast as anything else.
-bool prefers_onednn(Precision precision) {
-  return precision != kFp32 && !onednn::version().empty() &&
+// Ours have no code for tiles.
+bool is_preferred(const Candidate& onednn, Precision precision) {
+  return precision != kFp32 && onednn.refusal.empty() &&
          onednn::support(precision) == onednn::Support::kTiles;
 }
 
@@ -55,8 +56,8 @@ std::vector<Candidate> list_candidates(const PlanOptions& options, Precision pre
   std::vector<Candidate> list;
   bool above_limit = !limit.empty();
   const Candidate onednn{"onednn", nullptr, nullptr, refuse_onednn(options, precision, limit)};
-  const bool tiles = prefers_onednn(precision);
-  if (tiles) list.push_back(onednn);
+  const bool first = is_preferred(onednn, precision);
+  if (first) list.push_back(onednn);
   for (const Variant& v : variants(precision)) {
     Candidate c{v.name, v.table, fp32_table(v.isa), v.refusal};
     if (v.isa == limit || v.isa == "portable") above_limit = false;
@@ -65,7 +66,7 @@ std::vector<Candidate> list_candidates(const PlanOptions& options, Precision pre
     if (c.refusal.empty() && above_limit) c.refusal = "CONVMIXER_ISA limits the choice to " + limit;
     if (options.onednn == OneDnn::kOn) c.refusal = "oneDNN is asked for";
     if (v.isa == "portable") {
-      if (!tiles) list.push_back(onednn);
+      if (!first) list.push_back(onednn);
       // Far slower than fp32, which is never what somebody wants who did not ask for it.
       if (c.refusal.empty() && precision != kFp32 && options.isa.empty()) {
         c.refusal = fmt::format("its {} is slow, and runs only where isa portable is asked for",
@@ -148,7 +149,6 @@ Precision chosen_precision(const PlanOptions& options) {
 
 std::vector<std::string> refusals_of_auto(const PlanOptions& options) {
   const bool strassen = options.strassen == Strassen::kOn || options.strassen == Strassen::kTwo;
-  if (options.onednn == OneDnn::kOn) return {"bf16: oneDNN is asked for"};
   if (strassen) return {"bf16: Strassen products are asked for"};
   if (options.isa == "portable") return {"bf16: portable's is slow"};
   std::vector<std::string> reasons;

@@ -39,9 +39,11 @@ std::string describe_plan(const Plan& plan) {
     text += "refused for every layer:\n";
     for (const std::string& r : plan.refusals) text += "  " + r + "\n";
   }
-  if (plan.onednn)
-    text +=
-        fmt::format("activations between layers: {}, one image at a time\n", plan.onednn->layout());
+  if (plan.onednn) {
+    text += fmt::format(
+        "activations between layers: {}, one image at a time{}\n", plan.onednn->layout(),
+        plan.precision() == kInt8 ? "; depthwise layers read a copy with a border" : "");
+  }
   if (plan.native) {
     const KernelTable& table = *plan.native->table;
     text += fmt::format(

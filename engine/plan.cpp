@@ -197,7 +197,7 @@ std::vector<float> floats(const std::vector<double>& values) {
 
 const float* pointer(const std::vector<float>& v) { return v.empty() ? nullptr : v.data(); }
 
-// `bytes` takes the place of the node's bias, scale and shift; its weights are left to the caller.
+// `bytes` takes the place of the node's bias, scale and shift.
 void add_onednn(onednn::Program& program, const Node& node, onednn::Convolution c, Plan& plan,
                 const ByteEpilogue* bytes = nullptr, const Node* raw = nullptr) {
   note_non_finite(node, plan);
@@ -228,11 +228,10 @@ void add_onednn(onednn::Program& program, const Node& node, onednn::Convolution 
   add_onednn(program, node, c, plan, &layer.epilogue);
 }
 
-std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, const std::array<double, 3>& mean,
-                                             const PlanOptions& options, Plan& plan) {
+std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision precision,
+                                             const std::array<double, 3>& mean,
+                                             const Quantization& q, Plan& plan) {
   const Geometry& g = plan.geometry;
-  const Precision precision = chosen_precision(options);
-  const Quantization& q = options.quantization;
   auto program = std::make_unique<onednn::Program>(precision);
   onednn::Convolution patch{}, depthwise{}, pointwise{}, head{};
   patch.h = g.image_h;
@@ -251,9 +250,8 @@ std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, const std::arra
   Node raw = parts.patch_embed_raw;
   if (precision == kBf16) compensate_rounding(mean, raw);
   ByteEpilogue to_bytes;
-  ChannelScales src = q.stem;
   if (precision == kInt8) {
-    to_bytes = patch_embed_epilogue(*parts.patch_embed, src);
+    to_bytes = patch_embed_epilogue(*parts.patch_embed, q.stem);
     raw.bias.resize(static_cast<std::size_t>(raw.oc));
   }
   add_onednn(*program, *parts.patch_embed, patch, plan, precision == kInt8 ? &to_bytes : nullptr,
@@ -265,14 +263,14 @@ std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, const std::arra
       add_onednn(*program, *pw, pointwise, plan);
       continue;
     }
-    ByteLayer layer = depthwise_layer(*dw, src, q.depthwise[i]);
-    take_zero_points(src, layer);
-    add_onednn(*program, *dw, depthwise, plan, layer, src.zero_point);
-    layer = pointwise_layer(*pw, q.depthwise[i], q.pointwise[i]);
-    src = q.pointwise[i];
-    add_onednn(*program, *pw, pointwise, plan, layer, src.zero_point);
+    const ChannelScales &src = i == 0 ? q.stem : q.pointwise[i - 1], &between = q.depthwise[i];
+    add_onednn(*program, *dw, depthwise, plan, bordered_depthwise_layer(*dw, src, between),
+               src.zero_point);
+    add_onednn(*program, *pw, pointwise, plan, pointwise_layer(*pw, between, q.pointwise[i]),
+               between.zero_point);
   }
-  const MeanScales of_mean = mean_scales(src);
+  MeanScales of_mean;
+  if (precision == kInt8) of_mean = mean_scales(q.pointwise.empty() ? q.stem : q.pointwise.back());
   const std::vector<float> scale = floats(of_mean.scale), shift = floats(of_mean.shift);
   program->add_mean(g.dim, g.h, g.w, pointer(scale), pointer(shift));
   add_onednn(*program, *parts.head, head, plan);
@@ -372,12 +370,13 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
                                       const std::array<double, 3>& std,
                                       const PlanOptions& options) {
   const std::vector<Candidate> list = candidates(options);
+  const Precision precision = chosen_precision(options);
   const Graph folded = fold_batchnorm(fuse(graph));
   auto plan = std::make_shared<Plan>();
   plan->geometry = geometry_of(folded);
   const Parts parts = take_apart(folded, mean, std);
   plan->features = parts.head->affine;
-  if (chosen_precision(options) == kInt8) {
+  if (precision == kInt8) {
     check_quantization(options.quantization, plan->geometry.dim,
                        static_cast<int>(parts.blocks.size()));
   } else if (has_int8_weights(graph)) {
@@ -400,13 +399,14 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
         } else {
           run_after_fork_too([&] {
             const OmpThreads guard(default_threads());
-            plan->onednn = pack_onednn(parts, mean, options, *plan);
+            plan->onednn = pack_onednn(parts, precision, mean, options.quantization, *plan);
           });
         }
         break;
       } catch (const Error& e) {
-        const bool asked = options.onednn == OneDnn::kOn || options.strassen == Strassen::kOn ||
-                           options.strassen == Strassen::kTwo;
+        const bool strassen = options.strassen == Strassen::kOn ||
+                              (options.strassen == Strassen::kTwo && precision != kFp32);
+        const bool asked = options.onednn == OneDnn::kOn || strassen;
         if (asked || e.code() != Code::kUnsupported) throw;
         refusal = e.what();
       }
@@ -414,9 +414,8 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
     plan->refusals.push_back(c.name + ": " + refusal);
   }
   if (!plan->native && !plan->onednn) {
-    throw Error(Code::kUnsupported,
-                fmt::format("precision {}: {}", precision_name(chosen_precision(options)),
-                            fmt::join(plan->refusals, "; ")));
+    throw Error(Code::kUnsupported, fmt::format("precision {}: {}", precision_name(precision),
+                                                fmt::join(plan->refusals, "; ")));
   }
   list_layers(parts, *plan);
   return plan;

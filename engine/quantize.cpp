@@ -139,6 +139,19 @@ ByteLayer depthwise_layer(const Node& node, const ChannelScales& src, const Chan
   return layer;
 }
 
+ByteLayer bordered_depthwise_layer(const Node& node, const ChannelScales& src,
+                                   const ChannelScales& dst) {
+  ByteLayer layer = depthwise_layer(node, src, dst);
+  const std::ptrdiff_t taps = static_cast<std::ptrdiff_t>(node.kernel_size) * node.kernel_size;
+  const std::int8_t* row = layer.weights.int8s.int8s;
+  for (std::size_t c = 0; c < src.zero_point.size(); ++c, row += taps) {
+    const double zeros = std::accumulate(row, row + taps, 0) * double{src.zero_point[c]};
+    layer.epilogue.bias[c] -= layer.weights.scale[c] * zeros;
+  }
+  check_finite(node, layer.epilogue.bias);
+  return layer;
+}
+
 ByteLayer pointwise_layer(const Node& node, const ChannelScales& src, const ChannelScales& dst) {
   const std::vector<float> bias = float_bias(node);
   ByteLayer layer{pointwise_bytes(node, src),

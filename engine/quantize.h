@@ -30,10 +30,11 @@ struct ByteLayer {
 ByteEpilogue patch_embed_epilogue(const Node& node, const ChannelScales& dst);
 // Its sums are those of bytes less their zero points, wherever a tap lies in the image.
 ByteLayer depthwise_layer(const Node& node, const ChannelScales& src, const ChannelScales& dst);
-// Sums of bytes: the bias has the share of the zero points.
+// Its sums are those of bytes: the bias has the share of the zero points.
 ByteLayer pointwise_layer(const Node& node, const ChannelScales& src, const ChannelScales& dst);
-// Makes the sums of a depthwise layer those of bytes, the border's too.
-void take_zero_points(const ChannelScales& src, ByteLayer& layer);
+// The same of a depthwise layer, whose border holds the zero points.
+ByteLayer bordered_depthwise_layer(const Node& node, const ChannelScales& src,
+                                   const ChannelScales& dst);
 
 // The mean's bytes → reals: scale · mean + shift.
 struct MeanScales {

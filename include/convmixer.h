@@ -107,8 +107,8 @@ typedef enum convmixer_precision {
   CONVMIXER_PRECISION_INT8 = 3, /* of a model with scales, as `convmixer calibrate` makes them; NaN
                                    and infinities end as some byte: logits do not show them */
   CONVMIXER_PRECISION_AUTO = 4  /* the fastest that needs no calibration: bf16 where the CPU has
-                                   instructions for it, else fp32; fp32 too where oneDNN, Strassen
-                                   products or isa "portable" are asked for */
+                                   instructions for it, else fp32; fp32 too where Strassen products or
+                                   isa "portable" are asked for */
 } convmixer_precision;
 
 typedef struct convmixer_model_options {
@@ -281,10 +281,11 @@ CONVMIXER_API convmixer_status convmixer_run_u8(convmixer_session* session, cons
 
 /*
  * What the session's threads could reach at most, in operations a second (of integers in int8):
- * independent multiply-adds (two operations each) of the vectors that the model's variant uses, of the best
- * variant of its precision where oneDNN runs, on all of the session's threads at once; the best of a few rounds, about
- * 0.1 s in all. 2 × num_macs × images a second is a share of it. Clocks change with heat and with
- * other programs: measure before, between and after what is compared with it, and take the largest.
+ * independent multiply-adds (two operations each) of the vectors that the model's variant uses (where
+ * oneDNN runs, of our best variant of its precision, which has no tiles of AMX), on all of the
+ * session's threads at once; the best of a few rounds, about 0.1 s in all. 2 × num_macs × images a
+ * second is a share of it. Clocks change with heat and with other programs: measure before, between
+ * and after what is compared with it, and take the largest.
  */
 CONVMIXER_API convmixer_status convmixer_session_measure_fma_peak(convmixer_session* session,
                                                                   double* flops_per_second);

@@ -66,13 +66,13 @@ void append_activation(dnnl::post_ops& ops, KernelActivation activation) {
 // ---- The chain. ----
 
 // The values of cpu_isa are sets: a later instruction set holds the bits of those it contains.
-bool has(dnnl::cpu_isa wanted) {
+bool has_isa(dnnl::cpu_isa wanted) {
   const auto all = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
   return (all & static_cast<unsigned>(wanted)) == static_cast<unsigned>(wanted);
 }
 
 // The blocked layout that oneDNN's convolutions of floats are written for on this CPU.
-Tag float_layout() { return has(dnnl::cpu_isa::avx512_core) ? Tag::nChw16c : Tag::nChw8c; }
+Tag float_layout() { return has_isa(dnnl::cpu_isa::avx512_core) ? Tag::nChw16c : Tag::nChw8c; }
 
 memory::desc describe(const Dims& dims, Tag tag, Type type = Type::f32) {
   return {dims, type, tag};
@@ -169,14 +169,19 @@ struct Program::Impl {
     }
   }
 
-  // y += src_scale · x, as the last steps: (y / src_scale + x) · src_scale.
+  // y += src_scale · x, as the last steps: (y / src_scale + x) · src_scale. A channel whose scale
+  // is next to nothing keeps it from becoming 0 or its inverse infinite: less than 2⁻⁵² of a byte.
   void append_residual(PostOps& after, const Convolution& c, const memory::desc& src) {
     if (c.src_scale == nullptr) return after.append_src(src);
-    std::vector<float> inverse(c.src_scale, c.src_scale + c.oc);
-    for (float& v : inverse) v = 1 / v;
+    constexpr float kLeast = 0x1p-60f;
+    std::vector<float> scale(c.src_scale, c.src_scale + c.oc), inverse;
+    for (float& v : scale) {
+      v = std::max(v, kLeast);
+      inverse.push_back(1 / v);
+    }
     append_channels(after, Algorithm::binary_mul, c.oc, inverse.data());
     after.append_src(src);
-    append_channels(after, Algorithm::binary_mul, c.oc, c.src_scale);
+    append_channels(after, Algorithm::binary_mul, c.oc, scale.data());
   }
 
   void finish(PostOps& after, Op& op) {
@@ -188,14 +193,14 @@ struct Program::Impl {
   // src → dst, or a part of it, as dst's type and layout.
   void convert(const memory::desc& src, const memory::desc& dst, const memory::desc& view,
                std::vector<std::uint8_t> border = {}) {
-    PostOps none;
+    PostOps nothing;
     Op op;
     op.kind = Op::Kind::kConvert;
     op.src = src;
     op.dst = dst;
     op.view = view;
     op.border = std::move(border);
-    finish(none, op);
+    finish(nothing, op);
     op.conversion(engine);  // throws here, not in an Instance
     ops.push_back(std::move(op));
   }
@@ -259,7 +264,8 @@ struct Program::Impl {
       op.raw_bias = bias_values(c.oc, raw_bias);
     }
     ops.push_back(std::move(op));
-    if (precision == kInt8 && !bytes && !c.dst_plain) {
+    const bool patch_embed = c.src_plain && !c.dst_plain;
+    if (precision == kInt8 && patch_embed) {  // floats so far
       const memory::desc floats = ops.back().dst, rounded = describe(dst_dims, layout, type);
       convert(floats, rounded, rounded);
     }
@@ -290,13 +296,13 @@ std::string version() {
 
 Support support(Precision precision) {
   if (precision == kFp32) return Support::kInstructions;
-  if (has(dnnl::cpu_isa::avx512_core_amx)) return Support::kTiles;
+  if (has_isa(dnnl::cpu_isa::avx512_core_amx)) return Support::kTiles;
   if (precision == kInt8) {
-    const bool vnni = has(dnnl::cpu_isa::avx512_core_vnni) || has(dnnl::cpu_isa::avx2_vnni);
+    const bool vnni = has_isa(dnnl::cpu_isa::avx512_core_vnni) || has_isa(dnnl::cpu_isa::avx2_vnni);
     return vnni ? Support::kInstructions : Support::kNone;
   }
-  if (has(dnnl::cpu_isa::avx512_core_bf16)) return Support::kInstructions;
-  return has(dnnl::cpu_isa::avx512_core) ? Support::kEmulated : Support::kNone;
+  if (has_isa(dnnl::cpu_isa::avx512_core_bf16)) return Support::kInstructions;
+  return has_isa(dnnl::cpu_isa::avx512_core) ? Support::kEmulated : Support::kNone;
 }
 
 Program::Program(Precision precision)

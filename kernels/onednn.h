@@ -21,10 +21,11 @@ enum class Support { kNone, kEmulated, kInstructions, kTiles };  // kTiles: AMX
 Support support(Precision precision);
 
 // y = scale · act(unscale · conv(x) + bias) + shift; if (residual) y += src_scale · x. Weights in
-// plain order: [oc][ic][k][k], or [oc][k][k] for depthwise. The vectors: oc floats, or null for 1,
-// 1, 0, 0, 1. kBf16: x, y and weights are rounded to bf16. kInt8: x and y are unsigned bytes,
-// weights int8_weights; the border holds src_zero_point, oc whole numbers. A patch embedding
-// (src_plain) has float operands and bytes as results, a classifier (dst_plain) is all floats.
+// plain order: [oc][ic][k][k], or [oc][k][k] for depthwise. The vectors hold oc floats, or are
+// null: scales for 1, bias and shift for 0. kBf16: x, y and weights are rounded to bf16. kInt8: x
+// and y are unsigned bytes, weights int8_weights; the border holds src_zero_point, ic whole
+// numbers. A patch embedding (src_plain) has float operands and bytes as results, a classifier
+// (dst_plain) is all floats.
 struct Convolution {
   std::string name;  // for messages
   int ic, oc, h, w;  // of the source
@@ -55,7 +56,7 @@ class Program {
   std::size_t weight_bytes() const;
   // oneDNN's own name, "jit:avx2", for what the i-th call added.
   const std::string& implementation(std::size_t i) const;
-  const std::string& layout() const;  // of the activations: "nChw8c"
+  const std::string& layout() const;  // of the activations: "nChw8c", "nhwc"
 
  private:
   friend class Instance;

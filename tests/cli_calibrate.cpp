@@ -255,8 +255,15 @@ TEST_F(Calibrate, Int8NeedsScalesAndInstructions) {
   run({"describe", "--precision", "bf16", "--isa", "portable"});
   EXPECT_EQ(code, 0) << err;
   EXPECT_NE(out.find("portable_bf16"), std::string::npos) << out;
-  run({"describe", "--precision", "int8", "--onednn", "on"});
-  EXPECT_NE(code, 0);
+  const std::string model = calibrated({"--images", kCifar + "/cat/0000.jpg"});
+  for (const std::string precision : {"bf16", "int8"}) {
+    run({"describe", "--model", model, "--precision", precision, "--onednn", "on"});
+    if (code == 0) {
+      EXPECT_NE(out.find("onednn ("), std::string::npos) << out;
+    } else {
+      expect_error(1, {"oneDNN is asked for, but"});
+    }
+  }
 }
 
 }  // namespace

@@ -121,6 +121,16 @@ void check_int8_agrees(const ModelShape& shape) {
   }
 }
 
+// A scale next to 0: oneDNN divides by it.
+void check_dead_channel() {
+  const Case c({20, 2, 3, 2, 8, 8}, 2);
+  Quantization scales = calibrated(c, 2);
+  scales.stem.scale[3] = std::numeric_limits<float>::min();
+  const Run want = run(plan_of(c, "", kInt8, scales), 1, 0, c.images.floats.data(), 2),
+            got = run(plan_of(c, "onednn", kInt8, scales), 1, 0, c.images.floats.data(), 2);
+  EXPECT_LT(relative_error({want.logits.begin(), want.logits.end()}, got.logits), kLimit[kInt8]);
+}
+
 void expect_error(Code code, const std::string& part, const std::function<void()>& body) {
   try {
     body();
@@ -134,7 +144,8 @@ void expect_error(Code code, const std::string& part, const std::function<void()
 TEST(Precision, AutoIsBf16WhereTheCpuHasIt) {
   PlanOptions options;
   options.precision = PrecisionOption::kAuto;
-  const bool has = variants(kBf16).front().table != nullptr;
+  const bool has = variants(kBf16).front().table != nullptr ||
+                   onednn::support(kBf16) >= onednn::Support::kInstructions;
   EXPECT_EQ(chosen_precision(options), has ? kBf16 : kFp32);
   options.isa = "portable";
   EXPECT_EQ(chosen_precision(options), kFp32);
@@ -151,6 +162,8 @@ TEST(Precision, WhatCannotRunIsRefused) {
   expect_error(Code::kUnsupported, "isa avx2", make);
   options.isa = "portable";
   options.strassen = Strassen::kOn;
+  expect_error(Code::kUnsupported, "bf16 has no such products", make);
+  options.strassen = Strassen::kTwo;
   expect_error(Code::kUnsupported, "bf16 has no such products", make);
   options.strassen = Strassen::kAuto;
   options.isa = "";
@@ -300,6 +313,9 @@ void add_precision_tests() {
     for (const ModelShape& shape : shapes) {
       register_test("precision/onednn_" + name, shape.text(), refusal,
                     [=] { check_model("onednn", "onednn", precision, shape); });
+    }
+    if (precision == kInt8) {
+      register_test("precision/onednn_int8", "dead_channel", refusal, [] { check_dead_channel(); });
     }
   }
   for (const ModelShape& shape : {ModelShape{40, 3, 5, 3, 21, 26}, ModelShape{33, 2, 4, 2, 15, 14},
