@@ -4,6 +4,7 @@
 PREFIX ?= /usr/local
 BUILD := build/release
 PEERS := build/peers-venv
+CTEST := ctest -j $(shell nproc)
 
 help:
 	@echo 'make demo      install what is missing, build, classify the bundled images'
@@ -25,10 +26,10 @@ demo: build
 	$(BUILD)/bin/convmixer classify share/images
 
 test: build
-	ctest --preset release
+	$(CTEST) --preset release
 	cmake --preset asan
 	cmake --build --preset asan --target file_tests
-	ctest --preset asan -L files --no-tests=error
+	$(CTEST) --preset asan -L files --no-tests=error
 
 # Layers, models, other runtimes, and then the report. Leave the machine alone meanwhile.
 bench: build $(PEERS)/installed
