@@ -31,17 +31,17 @@ std::string refuse_onednn(const PlanOptions& options, Precision precision,
   if (options.onednn == OneDnn::kOff) return "switched off";
   const bool automatic = options.precision == PrecisionOption::kAuto;
   if (options.onednn == OneDnn::kOn) return lacks_onednn(precision, !automatic);
-  const bool two_levels = options.strassen == Strassen::kTwo && precision != kFp32;
-  if (options.strassen == Strassen::kOn || two_levels) return "Strassen products are asked for";
+  if (options.strassen == Strassen::kOn) return "Strassen products are asked for";
   if (!options.isa.empty()) return "isa " + options.isa + " is asked for";
+  const std::string lacks = lacks_onednn(precision, false);
+  if (!lacks.empty()) return lacks;
   if (!limit.empty()) return "CONVMIXER_ISA limits the choice, and oneDNN makes its own";
-  return lacks_onednn(precision, false);
+  return "";
 }
 
 // Ours have no code for tiles.
-bool is_preferred(const Candidate& onednn, Precision precision) {
-  return precision != kFp32 && onednn.refusal.empty() &&
-         onednn::support(precision) == onednn::Support::kTiles;
+bool prefers_onednn(Precision precision) {
+  return precision != kFp32 && onednn::support(precision) == onednn::Support::kTiles;
 }
 
 const KernelTable* fp32_table(const std::string& isa) {
@@ -56,7 +56,7 @@ std::vector<Candidate> list_candidates(const PlanOptions& options, Precision pre
   std::vector<Candidate> list;
   bool above_limit = !limit.empty();
   const Candidate onednn{"onednn", nullptr, nullptr, refuse_onednn(options, precision, limit)};
-  const bool first = is_preferred(onednn, precision);
+  const bool first = prefers_onednn(precision);
   if (first) list.push_back(onednn);
   for (const Variant& v : variants(precision)) {
     Candidate c{v.name, v.table, fp32_table(v.isa), v.refusal};
@@ -82,7 +82,7 @@ bool any_can_run(const std::vector<Candidate>& list) {
   return std::any_of(list.begin(), list.end(), [](auto& c) { return c.refusal.empty(); });
 }
 
-void check_options(const PlanOptions& options) {
+void check_options(const PlanOptions& options, Precision precision) {
   if (!options.isa.empty()) {
     const std::vector<Variant> list = variants();
     if (std::none_of(list.begin(), list.end(), [&](auto& v) { return v.isa == options.isa; })) {
@@ -99,6 +99,11 @@ void check_options(const PlanOptions& options) {
   if (options.onednn == OneDnn::kOn && strassen) {
     throw Error(Code::kInvalidArgument, "oneDNN has no Strassen products: ask for one of the two");
   }
+  if (precision != kFp32 && strassen) {
+    throw Error(Code::kUnsupported,
+                fmt::format("Strassen's algorithm is asked for, but {} has no such products",
+                            precision_name(precision)));
+  }
   if (options.low_memory && strassen) {
     throw Error(
         Code::kInvalidArgument,
@@ -109,17 +114,19 @@ void check_options(const PlanOptions& options) {
 
 [[noreturn]] void refuse_all(const PlanOptions& options, Precision precision,
                              const std::vector<Candidate>& list) {
-  if (options.onednn == OneDnn::kOn) {
-    const auto onednn =
-        std::find_if(list.begin(), list.end(), [](auto& c) { return c.name == "onednn"; });
-    throw Error(Code::kUnsupported, "oneDNN is asked for, but " + onednn->refusal);
-  }
   std::string why, valid;
   for (const Variant& v : variants(precision)) {
     if (v.table != nullptr && valid.find(v.isa) == std::string::npos) {
       valid += (valid.empty() ? "" : ", ") + v.isa;
     }
     if (v.isa == options.isa) why += (why.empty() ? "" : "; ") + v.name + ": " + v.refusal;
+  }
+  if (options.onednn == OneDnn::kOn) {
+    const auto onednn =
+        std::find_if(list.begin(), list.end(), [](auto& c) { return c.name == "onednn"; });
+    throw Error(
+        Code::kUnsupported,
+        fmt::format("oneDNN is asked for, but {}; without it can run: {}", onednn->refusal, valid));
   }
   if (options.isa.empty()) {
     for (const Candidate& c : list) why += (why.empty() ? "" : "; ") + c.name + ": " + c.refusal;
@@ -161,7 +168,7 @@ std::vector<std::string> refusals_of_auto(const PlanOptions& options) {
 
 std::vector<Candidate> candidates(const PlanOptions& options) {
   const Precision precision = chosen_precision(options);
-  check_options(options);
+  check_options(options, precision);
   std::vector<Candidate> list = list_candidates(options, precision);
   if (!any_can_run(list)) refuse_all(options, precision, list);
   return list;

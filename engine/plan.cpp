@@ -79,15 +79,7 @@ struct StrassenChoice {
 
 StrassenChoice choose_strassen(const PlanOptions& options, const Geometry& geometry,
                                const KernelTable& table) {
-  if (table.precision != kFp32) {
-    const std::string name = precision_name(table.precision);
-    if (options.strassen == Strassen::kOn || options.strassen == Strassen::kTwo) {
-      throw Error(
-          Code::kUnsupported,
-          fmt::format("Strassen's algorithm is asked for, but {} has no such products", name));
-    }
-    return {0, name};
-  }
+  if (table.precision != kFp32) return {0, precision_name(table.precision)};
   if (options.strassen == Strassen::kOff) return {0, "Strassen is switched off"};
   std::string reason = refuse_strassen(geometry, table, 1);
   if (options.strassen == Strassen::kOn) return {reason.empty() ? 1 : 0, reason};
@@ -404,9 +396,7 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
         }
         break;
       } catch (const Error& e) {
-        const bool strassen = options.strassen == Strassen::kOn ||
-                              (options.strassen == Strassen::kTwo && precision != kFp32);
-        const bool asked = options.onednn == OneDnn::kOn || strassen;
+        const bool asked = options.onednn == OneDnn::kOn || options.strassen == Strassen::kOn;
         if (asked || e.code() != Code::kUnsupported) throw;
         refusal = e.what();
       }

@@ -96,7 +96,8 @@ typedef enum convmixer_strassen {
   CONVMIXER_STRASSEN_ON = 1,   /* every block, or an error that names the first that cannot */
   CONVMIXER_STRASSEN_OFF = 2,
   CONVMIXER_STRASSEN_TWO = 3 /* two levels where they win, else as AUTO: 49 multiplications instead of
-                                64, packed weights of 49/16 the size; for large batches */
+                                64, packed weights of 49/16 the size; for large batches. ON and TWO
+                                are of fp32 and AUTO precision only */
 } convmixer_strassen;
 
 /* What the blocks are computed in; the first layer's and the classifier's sums are always float. */
