@@ -62,7 +62,7 @@ def call(command):
 
 
 def read_system(command):
-    """CPU, threads, and (precision, variant) of what can run here, also (precision, "AMX")."""
+    """CPU, threads, and the variants of each precision that can run here, best first."""
     text = call([command, "info"])
     cpu = re.search(r"^cpu: (.*)$", text, re.M)
     threads = re.search(r"^threads: (\d+)$", text, re.M)
@@ -70,23 +70,24 @@ def read_system(command):
     if not (cpu and threads and available):
         sys.exit(f"bench_model.py: {command} info: expected lines cpu, threads and variant, found\n{text}")
     onednn = re.search(r"^variant onednn: version \S+ for (.*)$", text, re.M)
-    served = onednn[1].split(", ") if onednn else []  # "fp32", "int8 (AMX)"; "bf16 (emulated)" is too slow to measure
-    runs = {(precision, variant) for precision, variants in VARIANTS.items() for variant in variants
-            if variant in available}
-    for precision in VARIANTS:
-        if precision in served or f"{precision} (AMX)" in served:
-            runs.add((precision, "onednn"))
-        if f"{precision} (AMX)" in served:
-            runs.add((precision, "AMX"))
-    return cpu[1], int(threads[1]), runs
+    # "fp32, bf16 (emulated), int8 (AMX)": emulated is too slow to measure, with AMX the library takes oneDNN first.
+    served = dict(re.findall(r"(\w+)(?: \((\w+)\))?", onednn[1])) if onednn else {}
+
+    def can_run(precision, variant):
+        return variant in available or variant == "onednn" and served.get(precision, "emulated") != "emulated"
+
+    return cpu[1], int(threads[1]), {
+        precision: sorted((v for v in variants if can_run(precision, v)),
+                          key=lambda v, how=served.get(precision): (v, how) != ("onednn", "AMX"))
+        for precision, variants in VARIANTS.items()}
 
 
 def variants_of(precision, available, full):
     """Variants to measure, best first: of those that --isa calls alike, only the first can be asked for."""
     chosen = {}
-    order = sorted(VARIANTS[precision].items(), key=lambda v: v[0] != "onednn" or (precision, "AMX") not in available)
-    for variant, isa in order:
-        if (precision, variant) in available and (full or precision == "fp32" or isa != "portable"):
+    for variant in available[precision]:
+        isa = VARIANTS[precision][variant]
+        if full or precision == "fp32" or isa != "portable":
             chosen.setdefault(isa, variant)
     return list(chosen.values())
 
@@ -141,7 +142,7 @@ def save(path, cpu, threads, rows):
 def main():
     arguments = parse_arguments()
     cpu, threads, available = read_system(arguments.command)
-    print(f"{cpu}, {threads} threads, variants {', '.join(sorted({variant for _, variant in available}))}")
+    print(f"{cpu}, {threads} threads, variants {', '.join(dict.fromkeys(sum(available.values(), [])))}")
     print(COLUMNS.format("model", "variant", "batch", "threads", "images/s", "median ms", "p99 ms", "runs", "GFLOP/s",
                          "peak%", "memory MB", "open s"), flush=True)
     rows = []

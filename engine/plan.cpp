@@ -165,7 +165,7 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
   if (!any_strassen) native->strip_rows = 0;
   note_non_finite(*parts.head, plan);
   if (bytes) {
-    const MeanScales of_mean = mean_scales(q.pointwise.empty() ? q.stem : q.pointwise.back());
+    const MeanScales of_mean = mean_scales(q);
     const int dim = plan.geometry.dim, count = ceil_div(dim, table.lanes) * table.lanes;
     native->mean_scale = padded(of_mean.scale, 0, dim, count);
     native->mean_shift = padded(of_mean.shift, 0, dim, count);
@@ -242,10 +242,7 @@ std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision preci
   Node raw = parts.patch_embed_raw;
   if (precision == kBf16) compensate_rounding(mean, raw);
   ByteEpilogue to_bytes;
-  if (precision == kInt8) {
-    to_bytes = patch_embed_epilogue(*parts.patch_embed, q.stem);
-    raw.bias.resize(static_cast<std::size_t>(raw.oc));
-  }
+  if (precision == kInt8) to_bytes = patch_embed_epilogue(*parts.patch_embed, q.stem);
   add_onednn(*program, *parts.patch_embed, patch, plan, precision == kInt8 ? &to_bytes : nullptr,
              &raw);
   for (std::size_t i = 0; i < parts.blocks.size(); ++i) {
@@ -262,7 +259,7 @@ std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision preci
                between.zero_point);
   }
   MeanScales of_mean;
-  if (precision == kInt8) of_mean = mean_scales(q.pointwise.empty() ? q.stem : q.pointwise.back());
+  if (precision == kInt8) of_mean = mean_scales(q);
   const std::vector<float> scale = floats(of_mean.scale), shift = floats(of_mean.shift);
   program->add_mean(g.dim, g.h, g.w, pointer(scale), pointer(shift));
   add_onednn(*program, *parts.head, head, plan);

@@ -175,7 +175,9 @@ void take_zero_points(const ChannelScales& src, ByteLayer& layer) {
   }
 }
 
-MeanScales mean_scales(const ChannelScales& src) {
+MeanScales mean_scales(const Quantization& quantization) {
+  const ChannelScales& src =
+      quantization.pointwise.empty() ? quantization.stem : quantization.pointwise.back();
   MeanScales mean{{src.scale.begin(), src.scale.end()}, {}};
   for (std::size_t c = 0; c < mean.scale.size(); ++c) {
     mean.shift.push_back(-mean.scale[c] * src.zero_point[c]);

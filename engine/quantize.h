@@ -36,11 +36,11 @@ ByteLayer pointwise_layer(const Node& node, const ChannelScales& src, const Chan
 ByteLayer bordered_depthwise_layer(const Node& node, const ChannelScales& src,
                                    const ChannelScales& dst);
 
-// The mean's bytes → reals: scale · mean + shift.
+// The mean of the last tensor's bytes → reals: scale · mean + shift.
 struct MeanScales {
   std::vector<double> scale, shift;
 };
-MeanScales mean_scales(const ChannelScales& src);
+MeanScales mean_scales(const Quantization& quantization);
 
 // The same for a table of kInt8. (See kernels/kernels.h for what each vector holds.)
 // The patch embedding's weights stay floats; results become bytes of `dst`.

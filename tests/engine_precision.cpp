@@ -77,7 +77,7 @@ void check_near(const Case& c, const Plan& plan, const Run& floats, const Run& b
   }
 }
 
-// The implementation that `isa` is expected to be.
+// `name` is the implementation that is expected of `isa`.
 void check_model(const std::string& isa, const std::string& name, Precision precision,
                  const ModelShape& shape) {
   constexpr int kImages = 5;
