@@ -203,6 +203,7 @@ struct Session::Impl {
                         g.w,
                         first,
                         pixels,
+                        plan->native->patch_scale,
                         panel,
                         patch_panel_stride(table, pixels)};
     (kRaw ? table.patches_u8 : table.patches_f32)(&p);

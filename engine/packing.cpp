@@ -107,9 +107,8 @@ PackedPointwise pack_pointwise(const Node& node, const KernelTable& table) {
 
 PackedPointwise pack_patch_embed(const Node& node, const KernelTable& table, PatchOrder order) {
   const int area = node.kernel_size * node.kernel_size;
-  return pack_product(node, node.affine, table, node.ic * area, patch_per_word(table), [&](int i) {
-    return order == PatchOrder::kChannelsFirst ? i : i % node.ic * area + i / node.ic;
-  });
+  return pack_product(node, node.affine, table, node.ic * area, patch_per_word(table),
+                      [&](int i) { return patch_column(node, order, i); });
 }
 
 PackedDepthwise pack_depthwise(const Node& node, const KernelTable& table,

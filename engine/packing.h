@@ -42,10 +42,16 @@ struct PackedDepthwise {
 // patches_u8.
 enum class PatchOrder { kChannelsFirst, kChannelsLast };
 
-// Values a word of the patch embedding's operands: those of the blocks, but floats where the blocks
-// have bytes.
+// The place of input channel i in that order in a row of the node's own weights.
+inline int patch_column(const Node& node, PatchOrder order, int i) {
+  const int area = node.kernel_size * node.kernel_size;
+  return order == PatchOrder::kChannelsFirst ? i : i % node.ic * area + i / node.ic;
+}
+
+// Values a word of the patch embedding's operands: those of the blocks, but 16 bits each where the
+// blocks have bytes.
 inline int patch_per_word(const KernelTable& table) {
-  return table.precision == kInt8 ? 1 : table.per_word;
+  return table.precision == kInt8 ? 2 : table.per_word;
 }
 
 // Words a lane of a depthwise layer's weights: kernels/kernels.h, DepthwiseParams.

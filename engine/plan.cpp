@@ -128,6 +128,7 @@ NativeBlock pack_block(const Node& before, const Node& depthwise, const Node& po
 
 std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& candidate,
                                         const std::array<double, 3>& mean,
+                                        const std::array<double, 3>& std,
                                         const PlanOptions& options, Plan& plan) {
   auto native = std::make_unique<NativePlan>();
   const KernelTable& table = *candidate.table;
@@ -138,9 +139,11 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
   const StrassenChoice choice = choose_strassen(options, plan.geometry, table);
   if (choice.levels > 0) native->strip_rows = strassen_rows(plan.geometry, choice.levels);
   note_non_finite(*parts.patch_embed, plan);
+  if (bytes) native->patch_scale = patch_scale(mean, std);
   const auto pack_patches = [&](const Node& node, PatchOrder order) {
-    return bytes ? quantize_patch_embed(node, q.stem, table, order)
-                 : pack_patch_embed(node, table, order);
+    if (!bytes) return pack_patch_embed(node, table, order);
+    const float scale = order == PatchOrder::kChannelsFirst ? native->patch_scale : 1;
+    return quantize_patch_embed(node, scale, q.stem, table, order);
   };
   native->patch_embed = pack_patches(*parts.patch_embed, PatchOrder::kChannelsFirst);
   Node raw = parts.patch_embed_raw;
@@ -287,7 +290,9 @@ void list_layers(const Parts& parts, Plan& plan) {
     std::string name = plan.implementation();
     if (plan.native && node.op == Op::kHead) name = plan.native->head_table->name;
     if (plan.native && node.op == Op::kPointwise) name += " (" + plan.products[product++] + ")";
-    if (plan.precision() == kInt8 && node.op == Op::kPatchEmbed) name += " (fp32 products)";
+    if (plan.precision() == kInt8 && node.op == Op::kPatchEmbed) {
+      name += plan.native ? " (int16 products)" : " (fp32 products)";
+    }
     if (plan.onednn) name += " (" + plan.onednn->implementation(op++) + ")";
     plan.layers.push_back({node.name, std::move(shape), std::move(name)});
     plan.num_macs += macs;
@@ -384,7 +389,7 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
       plan->non_finite.clear();
       try {
         if (c.table != nullptr) {
-          plan->native = pack_native(parts, c, mean, options, *plan);
+          plan->native = pack_native(parts, c, mean, std, options, *plan);
         } else {
           run_after_fork_too([&] {
             const OmpThreads guard(default_threads());

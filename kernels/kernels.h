@@ -33,8 +33,9 @@ enum KernelActivation { kActIdentity = 0, kActRelu = 1, kActGelu = 2, kActCount 
 //   kBf16: values are rounded to the nearest bf16, ties to even.
 //   kInt8: planes and panels hold unsigned bytes, real = scale · (byte − zero point) with a scale
 //          and a zero point a channel; weights are signed bytes times a scale for each output
-//          channel. The patch embedding has fp32 operands. Behind the sums, each step rounds alike
-//          in all variants (a multiply-add once), so that all give the same bytes.
+//          channel. The patch embedding's operands are signed 16 bits, two a word. Behind the sums,
+//          each step rounds alike in all variants (a multiply-add once), so that all give the same
+//          bytes.
 enum Precision { kFp32 = 0, kBf16 = 1, kInt8 = 2, kPrecisionCount = 3 };
 
 struct KernelTable {
@@ -46,7 +47,7 @@ struct KernelTable {
   int pixel_tile;  // pixels of a pointwise tile
   int sum_words;   // of a pointwise sum's parts
   void (*pointwise[kActCount])(const PointwiseParams*);
-  // The product that follows patches_…; in kInt8 its operands are floats, else it is `pointwise`.
+  // The product that follows patches_…; in kInt8 its operands have 16 bits, else it is `pointwise`.
   void (*patch_embed[kActCount])(const PointwiseParams*);
   void (*strassen[kActCount])(const StrassenParams*);  // kFp32; null in others
   void (*depthwise[kActCount])(const DepthwiseParams*);

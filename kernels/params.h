@@ -22,7 +22,7 @@ struct PointwiseParams {
   const float* bias;  // [oc tile][kOcTile], and so are
   const float* scale;
   const float* shift;
-  const float* unscale;  // kInt8 with operands of bytes, and StrassenParams
+  const float* unscale;  // kInt8 and StrassenParams
   float* dst;
   const int32_t* dst_offset;  // an offset for each pixel, within a block of dst: of its group
   ptrdiff_t dst_block_stride;
@@ -85,13 +85,18 @@ struct DepthwiseParams {
   int next_lines;         // of 64 bytes; 0: nothing
 };
 
-// Cuts p×p patches out of one image and lays them out as a panel (of floats in kInt8); values
-// beyond 3·p·p are zero. Patch i of the panel is output pixel `first + i` in row-major order of the
-// w_out-wide result.
+// The largest |value| of a patch made of floats in kInt8.
+constexpr int kMostPatchValue = 4095;
+
+// Cuts p×p patches out of one image and lays them out as a panel; values beyond 3·p·p are zero.
+// Patch i of the panel is output pixel `first + i` in row-major order of the w_out-wide result. In
+// kInt8 a panel's values are 16 bits: bytes as they are; of floats the whole number nearest to
+// scale · src, ties to even, not beyond ±kMostPatchValue, which NaN becomes.
 struct PatchParams {
   const void* src;  // f32: (3, h, w); u8: (h, w, 3)
   int h, w, patch_size, w_out;
   int first, count;
+  float scale;  // of floats in kInt8
   float* panel;
   ptrdiff_t panel_block_stride;
 };

@@ -13,8 +13,9 @@ struct PanelColumn {
   static constexpr int kBuffer = 32 * kLanes;  // all of a 7 × 7 patch, in L1; larger ones in parts
   typename P::Element* block;
   ptrdiff_t block_stride;  // in elements
+  float scale;
   int count = 0;
-  T buffer[kBuffer];
+  alignas(64) T buffer[kBuffer];
 
   void put(const T* values, int n) {
     while (n > 0) {
@@ -29,7 +30,7 @@ struct PanelColumn {
   }
   void flush() {
     for (int b = 0; b < count; b += kLanes, block += block_stride) {
-      for (int i = 0; i < kLanes; ++i) block[i] = P::element(static_cast<float>(buffer[b + i]));
+      P::store_patch(block, buffer + b, scale);
     }
     count = 0;
   }
@@ -52,6 +53,7 @@ void patches(const PatchParams* params) {
     PanelColumn<P, T> column;
     column.block = reinterpret_cast<typename P::Element*>(p.panel) + i * kLanes;
     column.block_stride = p.panel_block_stride * P::kPerWord;
+    column.scale = p.scale;
     for (int c = 0; c < (kChannelsLast ? 1 : 3); ++c) {
       for (int ky = 0; ky < size; ++ky) {
         const ptrdiff_t pixel = static_cast<ptrdiff_t>(y + ky) * p.w + x;

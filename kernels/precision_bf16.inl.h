@@ -3,8 +3,8 @@
 // unpack_bf16, store_panel_bf16 and store_plane_bf16.
 #pragma once
 
-#include "kernels/bf16.inl.h"
 #include "kernels/precision_fp32.inl.h"
+#include "kernels/rounding.inl.h"
 
 namespace convmixer::CONVMIXER_ISA {
 namespace {
@@ -27,7 +27,10 @@ struct Bf16 {
   static void store_panel(float* dst, const Vec* v) { store_panel_bf16(dst, v); }
   static void store_plane(float* dst, const Vec* v) { store_plane_bf16(dst, v); }
   static Vec border_value(Vec zero) { return zero; }
-  static uint16_t element(float v) { return to_bf16(v); }
+  template <typename T>
+  static void store_patch(uint16_t* dst, const T* src, float) {
+    for (int i = 0; i < kLanes; ++i) dst[i] = to_bf16(src[i]);
+  }
 };
 
 }  // namespace

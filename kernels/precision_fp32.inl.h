@@ -7,7 +7,7 @@
 //   unpack(words, i)        value i of each word as float
 //   store_panel(dst, v)     kPerWord pixels of the panel, one behind the other (unaligned)
 //   store_plane(dst, v)     kPerWord pixels of a plane's group, where they are more than one
-//   element(v)              one value, rounded
+//   store_patch(dst, src, scale)  kLanes values of an image, rounded; see PatchParams
 //   chain(v, a, b)          the multiply-add that fma_peak counts, of v
 //   Patches                 of the patch embedding's operands
 // kUnscale: sums are int32, and zero points and scales lead to reals. kBorder: the border's value
@@ -31,7 +31,10 @@ struct Fp32 {
   static Vec ones(int) { return set1(1.0f); }
   static Vec unpack(Vec words, int) { return words; }
   static void store_panel(float* dst, const Vec* v) { store(dst, v[0]); }
-  static float element(float v) { return v; }
+  template <typename T>
+  static void store_patch(float* dst, const T* src, float) {
+    for (int i = 0; i < kLanes; ++i) dst[i] = src[i];
+  }
   static Vec chain(Vec v, Vec factor, Vec term) { return fma(v, factor, term); }
 };
 

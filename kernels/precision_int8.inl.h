@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Four bytes a word, or two in 16 bits each: kInt8PerWord of the vector functions, of which it
-// needs dot_int8 (unsigned times signed), add_int32, sub_int32, int32_to_float, unpack_int8,
-// store_panel_int8 and store_plane_int8. See precision_fp32.inl.h.
+// needs dot_int8 (unsigned times signed), dot_int16 (two signed), add_int32, sub_int32,
+// int32_to_float, store_int16, unpack_int8, store_panel_int8 and store_plane_int8. See
+// precision_fp32.inl.h.
 //
 // Rounding to bytes: the nearest whole number, ties to even, then 0 … 255; NaN becomes 0.
 #pragma once
@@ -11,11 +12,13 @@
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
+struct Int16;
+
 struct Int8 {
   static constexpr Precision kPrecision = kInt8;
   static constexpr int kPerWord = kInt8PerWord;
   static constexpr bool kUnscale = true, kBorder = true, kExactGelu = false;
-  using Patches = Fp32;
+  using Patches = Int16;
 
   static Vec dot(Vec x, Vec w, Vec sum) { return dot_int8(x, w, sum); }
   static void accumulate(Vec& sum, Vec x, Vec w) { sum = dot_int8(x, w, sum); }
@@ -33,6 +36,22 @@ struct Int8 {
   static void store_plane(float* dst, const Vec* v) { store_plane_int8(dst, v); }
   // The zero point as a float, from a word of it.
   static Vec border_value(Vec border) { return unpack_int8(border, 0); }
+};
+
+// The operands of int8's patch embedding: its input has more to say than a byte can hold, unless it
+// is bytes, and a product costs half of fp32's.
+struct Int16 : Int8 {
+  static constexpr int kPerWord = 2;
+  using Element = int16_t;
+
+  static void accumulate(Vec& sum, Vec x, Vec w) { sum = dot_int16(x, w, sum); }
+  static void store_patch(int16_t* dst, const unsigned char* src, float) {
+    for (int i = 0; i < kLanes; ++i) dst[i] = src[i];
+  }
+  static void store_patch(int16_t* dst, const float* src, float scale) {
+    const Vec least = set1(-kMostPatchValue), most = set1(kMostPatchValue);
+    store_int16(dst, min(max(mul(load(src), set1(scale)), least), most));  // NaN becomes `least`
+  }
 };
 
 }  // namespace

@@ -54,15 +54,26 @@ inline Vec sub_int32(Vec a, Vec b) {
   return _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
 }
 inline Vec int32_to_float(Vec v) { return _mm256_cvtepi32_ps(_mm256_castps_si256(v)); }
+// The nearest whole numbers, of values that 16 bits hold.
+inline void store_int16(int16_t* dst, Vec v) {
+  const __m256i whole = _mm256_cvtps_epi32(v);
+  _mm_store_si128(
+      reinterpret_cast<__m128i*>(dst),
+      _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1)));
+}
 // The nearest whole number from 0 to 255.
 inline __m256i to_bytes(Vec v) { return _mm256_cvtps_epi32(min(max(v, set1(0.0f)), set1(255.0f))); }
 
-#if defined(CONVMIXER_AVXVNNI)
+#if defined(CONVMIXER_AVXVNNI)  // (name): the intrinsic of vpdpbusd or vpdpwssd
 constexpr int kInt8PerWord = 4;
 
 inline Vec dot_int8(Vec x, Vec w, Vec sum) {
-  return _mm256_castsi256_ps(
-      CONVMIXER_AVXVNNI(_mm256_castps_si256(sum), _mm256_castps_si256(x), _mm256_castps_si256(w)));
+  return _mm256_castsi256_ps(CONVMIXER_AVXVNNI(dpbusd)(
+      _mm256_castps_si256(sum), _mm256_castps_si256(x), _mm256_castps_si256(w)));
+}
+inline Vec dot_int16(Vec x, Vec w, Vec sum) {
+  return _mm256_castsi256_ps(CONVMIXER_AVXVNNI(dpwssd)(
+      _mm256_castps_si256(sum), _mm256_castps_si256(x), _mm256_castps_si256(w)));
 }
 inline Vec unpack_int8(Vec words, int i) {
   const __m256i bytes = _mm256_srli_epi32(_mm256_castps_si256(words), 8 * i);
@@ -91,7 +102,7 @@ inline void store_plane_int8(float* dst, const Vec* v) {
 // than the four that multiply and add two words of two.
 constexpr int kInt8PerWord = 2;
 
-inline Vec dot_int8(Vec x, Vec w, Vec sum) {
+inline Vec dot_int16(Vec x, Vec w, Vec sum) {
   const __m256i product = _mm256_madd_epi16(_mm256_castps_si256(x), _mm256_castps_si256(w));
   __m256i s = _mm256_add_epi32(_mm256_castps_si256(sum), product);
   // Keeps GCC from regrouping sums of integers: it would add up the products of four words first,
@@ -99,6 +110,7 @@ inline Vec dot_int8(Vec x, Vec w, Vec sum) {
   __asm__("" : "+x"(s));
   return _mm256_castsi256_ps(s);
 }
+inline Vec dot_int8(Vec x, Vec w, Vec sum) { return dot_int16(x, w, sum); }
 inline Vec unpack_int8(Vec words, int i) {
   const __m256i w = _mm256_castps_si256(words);
   return _mm256_cvtepi32_ps(i == 0 ? _mm256_and_si256(w, _mm256_set1_epi32(0xffff))

@@ -76,6 +76,10 @@ inline Vec dot_int8(Vec x, Vec w, Vec sum) {
   return _mm512_castsi512_ps(_mm512_dpbusd_epi32(_mm512_castps_si512(sum), _mm512_castps_si512(x),
                                                  _mm512_castps_si512(w)));
 }
+inline Vec dot_int16(Vec x, Vec w, Vec sum) {
+  return _mm512_castsi512_ps(_mm512_dpwssd_epi32(_mm512_castps_si512(sum), _mm512_castps_si512(x),
+                                                 _mm512_castps_si512(w)));
+}
 inline Vec add_int32(Vec a, Vec b) {
   return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
 }
@@ -84,6 +88,11 @@ inline Vec sub_int32(Vec a, Vec b) {
 }
 inline Vec int32_to_float(Vec v) {
   return _mm512_maskz_cvtepi32_ps(0xFFFF, _mm512_castps_si512(v));
+}
+// The nearest whole numbers, of values that 16 bits hold.
+inline void store_int16(int16_t* dst, Vec v) {
+  const __m512i whole = _mm512_maskz_cvtps_epi32(0xFFFF, v);
+  _mm256_store_si256(reinterpret_cast<__m256i*>(dst), _mm512_maskz_cvtepi32_epi16(0xFFFF, whole));
 }
 inline Vec unpack_int8(Vec words, int i) {
   const __m512i bytes =

@@ -181,6 +181,13 @@ TEST(Precision, WhatCannotRunIsRefused) {
   expect_error(Code::kFormat, "expected scales of 1 blocks, found 0", make);
 }
 
+TEST(Precision, LargePatchesOfInt8AreRefused) {
+  const Case c({8, 1, 3, 65, 65, 65}, 1);
+  const Quantization scales = calibrated(c, 1);
+  expect_error(Code::kUnsupported, "stem: int8 takes patches of up to 64×64 pixels, found 65×65",
+               [&] { plan_of(c, "portable", kInt8, scales); });
+}
+
 TEST(Precision, ScalesOutOfRangeAreRefused) {
   const Case c({20, 2, 3, 2, 8, 8}, 2);
   const Quantization good = calibrated(c, 2);
@@ -208,7 +215,7 @@ TEST(Precision, ScalesOutOfRangeAreRefused) {
 }
 
 // Half and a quarter, but for depthwise layers, whose 81 taps need 90 words of bf16 and 108 of
-// bytes, and int8's patch embeddings and classifier, which are fp32.
+// bytes, and int8's patch embeddings, of two bytes a weight, and classifier, which is fp32.
 TEST(Precision, WeightsTakeLessMemory) {
   const Case c({512, 4, 9, 4, 16, 16}, 1);
   PlanOptions options;
@@ -296,7 +303,7 @@ void add_precision_tests() {
       {8, 2, 11, 4, 9, 12},         {24, 1, 8, 2, 4, 4},          {48, 2, 1, 7, 31, 20},
       {64, 4, 5, 4, 32, 32, kRelu}, {40, 1, 10, 1, 3, 2},         {17, 4, 9, 2, 21, 21},
       {130, 2, 3, 2, 12, 70},       {5, 2, 3, 16, 16, 100},       {33, 0, 3, 4, 12, 12},
-      {24, 1, 3, 1, 3, 200}};
+      {24, 1, 3, 1, 3, 200},        {4, 1, 3, 64, 64, 128}};
   for (const Precision precision : {kBf16, kInt8}) {
     for (const Variant& v : variants(precision)) {
       const std::string refusal = v.table == nullptr ? v.name + ": " + v.refusal : "";

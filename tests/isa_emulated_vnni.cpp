@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The text of kernels/isa_avxvnni.cpp with AVX2's instructions in the place of vpdpbusd: every CPU
-// with AVX2 tests what is around it.
+// The text of kernels/isa_avxvnni.cpp with AVX2's instructions in the place of vpdpbusd and
+// vpdpwssd: every CPU with AVX2 tests what is around them.
 #include <immintrin.h>
 
 namespace {
@@ -12,11 +12,15 @@ inline __m256i dpbusd(__m256i sum, __m256i a, __m256i b) {
   const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(b, 8));
   return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
 }
+// Two signed times two signed 16 bits a word.
+inline __m256i dpwssd(__m256i sum, __m256i a, __m256i b) {
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+}
 
 }  // namespace
 
 #define CONVMIXER_ISA emulated_vnni
 #define CONVMIXER_INT8
-#define CONVMIXER_AVXVNNI dpbusd
+#define CONVMIXER_AVXVNNI(name) name
 #include "kernels/simd_avx2.h"
 #include "kernels/table.inl.h"

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <tuple>
 #include <utility>
 
 #include "kernels/registry.h"
@@ -36,7 +37,7 @@ std::string text(const Shape& s) {
 struct Case {
   const KernelTable& table;
   Shape s;
-  bool depthwise, patch;  // patch: the operands of the patch embedding
+  bool depthwise, patch;  // patch: the operands of the patch embedding, 16 bits in int8
   KernelActivation activation;
   std::vector<float> src, weights;  // (ic, h, w); [oc][ic] or [ic][k][k]
   std::vector<float> bias, scale, shift, unscale, zero, src_scale;
@@ -47,37 +48,40 @@ struct Case {
     Random random(
         static_cast<std::uint64_t>(s.ic * 1000003 + s.oc * 1009 + s.k * 101 + s.h * 11 + s.w));
     const auto channels = static_cast<std::size_t>(depthwise ? s.ic : s.oc);
-    src = values(random, static_cast<std::size_t>(s.ic * s.h * s.w), bytes() ? 0 : -2);
+    src = values(random, static_cast<std::size_t>(s.ic * s.h * s.w), patch ? -most_src() : 0,
+                 most_src());
     const int terms = depthwise ? s.k * s.k : s.ic;
-    weights = values(random, channels * static_cast<std::size_t>(terms), -2);
+    const float size = integers() ? most_src() * most_weight() / 6 : 1.0f;
+    weights =
+        values(random, channels * static_cast<std::size_t>(terms), -most_weight(), most_weight());
     bias = random.uniforms(channels, -1, 1);
     scale = random.uniforms(channels, -2, 2);
     shift = random.uniforms(channels, -1, 1);
     src_scale = random.uniforms(channels, 0.5f, 1.5f);
     for (std::size_t c = 0; c < channels; ++c) {
       zero.push_back(static_cast<float>(random.integer(0, 255)));
-      unscale.push_back(1.5e-4f / std::sqrt(static_cast<float>(terms)) * random.uniform(0.5f, 1));
+      unscale.push_back(1 / (size * std::sqrt(static_cast<float>(terms))) *
+                        random.uniform(0.5f, 1));
     }
     if (table.precision == kInt8) {  // results all over the bytes, some beyond: check() counts
-      for (float& v : scale) v *= patch ? 10 : 50;
+      for (float& v : scale) v *= 50;
       for (float& v : shift) v = 128 + 30 * v;
       for (float& v : src_scale) v *= 0.3f;
     }
   }
 
-  bool bytes() const { return table.precision == kInt8 && !patch; }
-  int per_word() const { return patch && table.precision == kInt8 ? 1 : table.per_word; }
+  bool integers() const { return table.precision == kInt8; }
+  bool bytes() const { return integers() && !patch; }
+  int per_word() const { return patch && integers() ? 2 : table.per_word; }
+  // In int8; no sum leaves int32.
+  int most_src() const { return patch ? kMostPatchValue : 255; }
+  int most_weight() const { return patch ? std::min(32767, 500000 / s.ic) : 127; }
 
-  // `low` 0: unsigned bytes in int8.
-  std::vector<float> values(Random& random, std::size_t count, float low) const {
+  std::vector<float> values(Random& random, std::size_t count, int least, int most) const {
     std::vector<float> list;
     for (std::size_t i = 0; i < count; ++i) {
-      if (bytes()) {
-        list.push_back(
-            static_cast<float>(low < 0 ? random.integer(-127, 127) : random.integer(0, 255)));
-      } else {
-        list.push_back(cut_to_bf16(random.uniform(-2, 2)));
-      }
+      list.push_back(integers() ? static_cast<float>(random.integer(least, most))
+                                : cut_to_bf16(random.uniform(-2, 2)));
     }
     return list;
   }
@@ -125,19 +129,15 @@ struct Want {
 
 Want want_bytes(const Case& t, const Sum& sum, std::size_t c, int y, int x) {
   const float unscaled = static_cast<float>(static_cast<std::int32_t>(sum.value));
-  float u = t.bytes() ? std::fma(unscaled, t.unscale[c], t.bias[c])
-                      : static_cast<float>(sum.value + t.bias[c]);
-  double limit = t.bytes() ? 0 : 1e-4 * (1 + sum.magnitude);  // a sum of floats
+  float u = std::fma(unscaled, t.unscale[c], t.bias[c]);
   float shift = t.shift[c];
   if (t.depthwise) shift = t.src_scale[c] * t.src_at(static_cast<int>(c), y, x) + t.shift[c];
   if (t.activation == kActGelu) {
-    limit += kShortGelu * std::max(1.0f, std::abs(u));
     const double v = t.scale[c] * reference::gelu(u) + shift;
-    return {v, limit * std::abs(t.scale[c]) + 0.5001};
+    return {v, kShortGelu * std::max(1.0f, std::abs(u)) * std::abs(t.scale[c]) + 0.5001};
   }
   if (t.activation == kActRelu) u = std::max(0.0f, u);
-  const float v = std::fma(t.scale[c], u, shift);
-  return {limit == 0 ? to_byte(v) : v, limit == 0 ? 0 : limit * std::abs(t.scale[c]) + 0.5001};
+  return {to_byte(std::fma(t.scale[c], u, shift)), 0};
 }
 
 Want want_bf16(const Case& t, const Sum& sum, std::size_t c, int y, int x) {
@@ -308,7 +308,7 @@ void check(const Case& t) {
         comparison.add(0, c, y, x, clamped ? std::clamp(w.value, 0.0, 255.0) : w.value,
                        got.get(c, y, x), w.limit);
         ASSERT_EQ(got.get(c, y, x), pieces.get(c, y, x)) << c << ", " << y << ", " << x;
-        if (t.bytes()) {
+        if (t.integers()) {
           ASSERT_EQ(got.get(c, y, x), same.get(c, y, x)) << c << ", " << y << ", " << x;
           inside += got.get(c, y, x) > 0 && got.get(c, y, x) < 255 ? 1 : 0;
         }
@@ -316,7 +316,7 @@ void check(const Case& t) {
     }
   }
   EXPECT_TRUE(comparison.result());
-  if (t.bytes() && channels * t.s.h * t.s.w >= 100) {
+  if (t.integers() && channels * t.s.h * t.s.w >= 100) {
     EXPECT_GT(inside, channels * t.s.h * t.s.w / 2) << "most results are 0 or 255 and show little";
   }
   record_worst(comparison, t.activation);
@@ -332,13 +332,13 @@ void check_all_activations(const KernelTable& table, const Shape& s, bool depthw
 // The largest sums there are: no pair of products may be cut to 16 bits.
 void check_largest_sums(const KernelTable& table) {
   for (const float sign : {1.0f, -1.0f}) {
-    for (const bool depthwise : {false, true}) {
-      Case t(table, {depthwise ? table.lanes : 1536, table.lanes, 9, 10, 10}, depthwise, false,
-             kActIdentity);
-      std::fill(t.src.begin(), t.src.end(), 255.0f);
-      std::fill(t.weights.begin(), t.weights.end(), sign * 127);
-      // Up to ±49.7 million, as ±95 around the middle.
-      std::fill(t.unscale.begin(), t.unscale.end(), 0x1p-19f);
+    for (const auto& [ic, depthwise, patch] :
+         {std::tuple{1536, false, false}, {table.lanes, true, false}, {16, false, true}}) {
+      Case t(table, {ic, table.lanes, 9, 10, 10}, depthwise, patch, kActIdentity);
+      std::fill(t.src.begin(), t.src.end(), static_cast<float>(t.most_src()));
+      std::fill(t.weights.begin(), t.weights.end(), sign * (patch ? 32767 : 127));
+      // Up to ±49.7 million, as ±95 around the middle; of patches ±2.147 billion, as ±64.
+      std::fill(t.unscale.begin(), t.unscale.end(), patch ? 0x1p-25f : 0x1p-19f);
       std::fill(t.bias.begin(), t.bias.end(), 0.0f);
       std::fill(t.scale.begin(), t.scale.end(), 1.0f);
       std::fill(t.shift.begin(), t.shift.end(), 128.0f);
@@ -410,9 +410,16 @@ void check_mean(const KernelTable& table) {
 // Patches of bytes and floats: rounded to the panel's precision, zeros behind the last.
 void check_patches(const KernelTable& table) {
   const int size = 3, h = 7, w = 10, w_out = w / size, count = h / size * w_out;
-  const int per_word = table.precision == kInt8 ? 1 : table.per_word, ic = 3 * size * size;
+  const bool int8 = table.precision == kInt8;
+  const int per_word = int8 ? 2 : table.per_word, ic = 3 * size * size;
+  const float scale = int8 ? 512 : 0;  // unused in others
   Random random(5);
-  const std::vector<float> floats = random.uniforms(3 * h * w, -2, 2);
+  std::vector<float> floats = random.uniforms(3 * h * w, -2, 2);
+  const float inf = std::numeric_limits<float>::infinity();
+  const float edges[] = {0x1p-10f, 0x3p-10f, -0x5p-10f, 7.998f, 7.9995f,
+                         -8,       1e30f,    inf,       -inf,   -0.0f};
+  for (std::size_t i = 0; i < std::size(edges) && int8; ++i) floats[i] = edges[i];
+  if (int8) floats.at(std::size(edges)) = kNan;
   std::vector<std::uint8_t> bytes;
   for (int i = 0; i < 3 * h * w; ++i) {
     bytes.push_back(static_cast<std::uint8_t>(random.integer(0, 255)));
@@ -426,20 +433,26 @@ void check_patches(const KernelTable& table) {
                         w_out,
                         0,
                         count,
+                        scale,
                         dst.pixel(0, 0),
                         dst.block_stride};
     (u8 ? table.patches_u8 : table.patches_f32)(&p);
     EXPECT_TRUE(dst.words.frame_intact());
     for (int i = 0; i < ceil_div(ic, table.lanes) * table.lanes; ++i) {
       for (int patch = 0; patch < count; ++patch) {
-        double value = 0;
+        double value = 0, limit = 0;
         if (i < ic) {
           const int c = u8 ? i % 3 : i / (size * size), tap = u8 ? i / 3 : i % (size * size);
           const int y = patch / w_out * size + tap / size, x = patch % w_out * size + tap % size;
           value = u8 ? bytes[static_cast<std::size_t>((y * w + x) * 3 + c)]
                      : floats[static_cast<std::size_t>((c * h + y) * w + x)];
         }
-        const double limit = u8 || per_word == 1 ? 0 : 0x1p-8 * std::abs(value);
+        if (!u8 && int8) {
+          value =
+              std::isnan(value) ? -4095 : std::clamp(std::nearbyint(value * 512), -4095.0, 4095.0);
+        } else if (!u8 && per_word == 2) {
+          limit = 0x1p-8 * std::abs(value);
+        }
         EXPECT_NEAR(dst.get(i, 0, patch), value, limit) << i << ", patch " << patch;
       }
     }

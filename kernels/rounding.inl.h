@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Roundings of one value at a time, which compilers make vectors of.
 #pragma once
 
 #include <stdint.h>
@@ -13,6 +14,10 @@ inline uint16_t to_bf16(float v) {
   if (v != v) return static_cast<uint16_t>(bits >> 16 | 0x40);
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
+
+// 1.5·2²³. Floats near it are whole: adding it to one of up to ±2²² rounds that to the nearest
+// whole number, ties to even.
+constexpr float kWholeOnly = 12582912.0f;
 
 }  // namespace
 }  // namespace convmixer::CONVMIXER_ISA
