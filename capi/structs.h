@@ -103,11 +103,10 @@ struct Fields<convmixer_image_options> {
                                            offsetof(T, crop_pct),     offsetof(T, interpolation)};
 };
 
-// Bytes of the fields wholly inside struct_size, which is checked: 0 is a forgotten ..._INIT, and
-// no struct will ever have more than kMaxStructSize bytes, so that is an uninitialised one.
+// Bytes of the fields wholly inside struct_size, which is checked: 0 is a forgotten ..._INIT.
 template <typename T>
 std::size_t known_bytes(const T* given) {
-  constexpr std::size_t kMaxStructSize = 4096;
+  constexpr std::size_t kMaxStructSize = 4096;  // more is a struct that was not initialised
   const std::size_t size = given->struct_size;
   if (size < sizeof(size) || size > kMaxStructSize) {
     throw Error(Code::kInvalidArgument,

@@ -12,9 +12,9 @@ namespace {
 
 // `column(i)` is the place of input channel i in a row of the node's weights.
 template <typename Column>
-PackedPointwise pack_product(const Node& node, const Affine& affine, const KernelTable& table,
-                             int ic, int per_word, Column column) {
-  PackedPointwise packed = pack_epilogue(node, affine, table, ic);
+PackedPointwise pack_product(const Node& node, const KernelTable& table, int ic, int per_word,
+                             Column column) {
+  PackedPointwise packed = pack_epilogue(node, epilogue_of(node), table, ic);
   packed.weights = Buffer<float>(product_words(packed, table, per_word));
   const auto weight = [&](int o, int i) {
     return node.weights.data[static_cast<std::ptrdiff_t>(o) * ic + column(i)];
@@ -86,7 +86,16 @@ std::size_t product_words(const PackedPointwise& packed, const KernelTable& tabl
          static_cast<std::size_t>(packed.tiles * table.oc_tile);
 }
 
-PackedPointwise pack_epilogue(const Node& node, const Affine& affine, const KernelTable& table,
+Epilogue epilogue_of(const Node& node) {
+  Epilogue e{node.bias, {}, {}, {}};
+  if (node.op == Op::kHead) return e;
+  e.scale = node.affine.scale;
+  const std::vector<double>& shift = node.affine.shift;  // all zeros where it was folded
+  if (std::any_of(shift.begin(), shift.end(), [](double v) { return v != 0; })) e.shift = shift;
+  return e;
+}
+
+PackedPointwise pack_epilogue(const Node& node, const Epilogue& epilogue, const KernelTable& table,
                               int ic) {
   PackedPointwise packed;
   packed.ic = ic;
@@ -94,28 +103,26 @@ PackedPointwise pack_epilogue(const Node& node, const Affine& affine, const Kern
   packed.tiles = ceil_div(node.oc, table.oc_tile);
   packed.activation = kernel_activation(node.activation);
   const int oc_padded = packed.tiles * table.oc_tile;
-  packed.bias = padded(node.bias, 0.0, node.oc, oc_padded);
-  packed.scale = padded(affine.scale, 1.0, node.oc, oc_padded);
-  packed.shift = padded(affine.shift, 0.0, node.oc, oc_padded);
+  packed.bias = padded(epilogue.bias, 0.0, node.oc, oc_padded);
+  packed.scale = padded(epilogue.scale, 1.0, node.oc, oc_padded);
+  packed.shift = padded(epilogue.shift, 0.0, node.oc, oc_padded);
   return packed;
 }
 
 PackedPointwise pack_pointwise(const Node& node, const KernelTable& table) {
-  const Affine affine = node.op == Op::kHead ? Affine{} : node.affine;
-  return pack_product(node, affine, table, node.ic, table.per_word, [](int i) { return i; });
+  return pack_product(node, table, node.ic, table.per_word, [](int i) { return i; });
 }
 
 PackedPointwise pack_patch_embed(const Node& node, const KernelTable& table, PatchOrder order) {
   const int area = node.kernel_size * node.kernel_size;
-  return pack_product(node, node.affine, table, node.ic * area, patch_per_word(table),
+  return pack_product(node, table, node.ic * area, patch_per_word(table),
                       [&](int i) { return patch_column(node, order, i); });
 }
 
 PackedDepthwise pack_depthwise(const Node& node, const KernelTable& table,
                                const std::vector<float>& dst_scale) {
-  if (non_finite(node.affine.shift) ||
-      std::any_of(node.affine.shift.begin(), node.affine.shift.end(),
-                  [](double v) { return v != 0; })) {
+  const Epilogue epilogue = epilogue_of(node);
+  if (!epilogue.shift.empty()) {
     throw Error(Code::kInternal, node.name + ": the shift of a depthwise layer was not folded");
   }
   PackedDepthwise packed;
@@ -136,9 +143,9 @@ PackedDepthwise pack_depthwise(const Node& node, const KernelTable& table,
     }
   });
   node.weights.let_go();
-  packed.bias = padded(node.bias, 0.0, node.oc, blocks * lanes);
+  packed.bias = padded(epilogue.bias, 0.0, node.oc, blocks * lanes);
   packed.src_scale = padded({dst_scale.begin(), dst_scale.end()}, 1.0, node.oc, blocks * lanes);
-  packed.scale = padded(node.affine.scale, 1.0, node.oc, blocks * lanes);
+  packed.scale = padded(epilogue.scale, 1.0, node.oc, blocks * lanes);
   for (std::size_t c = 0; c < packed.scale.size(); ++c) packed.scale[c] *= packed.src_scale[c];
   return packed;
 }

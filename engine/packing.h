@@ -16,6 +16,15 @@ inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 KernelActivation kernel_activation(Activation activation);
 
+// What follows the sums of a layer: scale · act(bias + Σ) + shift, + src_scale · src of a residual.
+// A value a channel, before they are padded and rounded to float; an empty list stands for 0, 1, 0
+// and 1.
+struct Epilogue {
+  std::vector<double> bias, scale, shift, src_scale;
+};
+// A fused node's. The affine of kHead is that of the features, and no part of it.
+Epilogue epilogue_of(const Node& node);
+
 // [oc tile][ic][kOcTile] weights and [oc tile][kOcTile] vectors of a pointwise product; or those of
 // a Strassen product (engine/strassen.h), whose tiles are those of the first 1/2 or 1/4 of the
 // output channels.
@@ -105,9 +114,8 @@ void place_product(int ic, int oc, int per_word, const KernelTable& table, Put p
 }
 
 // Floats or bf16, as the table has them; bytes are packed by engine/quantize.h.
-// kPointwise and kHead (whose affine, that of the features, is left out). Every function gives the
-// pages of the node's weights back once they are read.
-PackedPointwise pack_pointwise(const Node& node, const KernelTable& table);
+// Every function gives the pages of the node's weights back once they are read.
+PackedPointwise pack_pointwise(const Node& node, const KernelTable& table);  // kHead too
 PackedPointwise pack_patch_embed(const Node& node, const KernelTable& table, PatchOrder order);
 // The node's shift must have been folded (fold_batchnorm); throws Error(kInternal) otherwise.
 // Results are multiplied by `dst_scale`, a value a channel, or by 1 where it is empty.
@@ -115,7 +123,7 @@ PackedDepthwise pack_depthwise(const Node& node, const KernelTable& table,
                                const std::vector<float>& dst_scale);
 
 // All but the weights, whose number of input channels is `ic`; `tiles` of all output channels.
-PackedPointwise pack_epilogue(const Node& node, const Affine& affine, const KernelTable& table,
+PackedPointwise pack_epilogue(const Node& node, const Epilogue& epilogue, const KernelTable& table,
                               int ic);
 
 // Words that the weights of all its tiles take.

@@ -179,27 +179,18 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
   return native;
 }
 
-// Whether the node adds a shift behind its activation (a folded one is all zeros).
-bool has_shift(const Node& node) {
-  const std::vector<double>& shift = node.affine.shift;
-  return node.op != Op::kHead &&
-         std::any_of(shift.begin(), shift.end(), [](double v) { return v != 0; });
-}
-
 std::vector<float> floats(const std::vector<double>& values) {
   return {values.begin(), values.end()};
 }
 
 const float* pointer(const std::vector<float>& v) { return v.empty() ? nullptr : v.data(); }
 
-// `bytes` takes the place of the node's bias, scale and shift.
-void add_onednn(onednn::Program& program, const Node& node, onednn::Convolution c, Plan& plan,
-                const ByteEpilogue* bytes = nullptr, const Node* raw = nullptr) {
+// `epilogue` is the node's, or leads to bytes.
+void add_onednn(onednn::Program& program, const Node& node, onednn::Convolution c,
+                const Epilogue& epilogue, Plan& plan, const Node* raw = nullptr) {
   note_non_finite(node, plan);
-  const std::vector<float> bias = floats(bytes ? bytes->bias : node.bias),
-                           scale = floats(bytes ? bytes->scale : node.affine.scale),
-                           shift = floats(bytes ? bytes->shift : node.affine.shift),
-                           src_scale = floats(bytes ? bytes->src_scale : std::vector<double>()),
+  const std::vector<float> bias = floats(epilogue.bias), scale = floats(epilogue.scale),
+                           shift = floats(epilogue.shift), src_scale = floats(epilogue.src_scale),
                            raw_bias = floats(raw ? raw->bias : node.bias);
   c.name = node.name;
   c.ic = node.ic;
@@ -207,20 +198,20 @@ void add_onednn(onednn::Program& program, const Node& node, onednn::Convolution 
   c.activation = kernel_activation(node.activation);
   if (c.int8_weights == nullptr) c.weights = node.weights.data;
   c.bias = pointer(bias);
-  if (node.op != Op::kHead) c.scale = pointer(scale);
-  if (bytes != nullptr || has_shift(node)) c.shift = pointer(shift);
+  c.scale = pointer(scale);
+  c.shift = pointer(shift);
   c.src_scale = pointer(src_scale);
   program.add_convolution(c, raw ? raw->weights.data : nullptr, raw ? pointer(raw_bias) : nullptr);
   node.weights.let_go();
 }
 
 // A layer of bytes, whose weights they are.
-void add_onednn(onednn::Program& program, const Node& node, onednn::Convolution c, Plan& plan,
-                const ByteLayer& layer, const std::vector<float>& src_zero_point) {
+void add_onednn(onednn::Program& program, const Node& node, onednn::Convolution c,
+                const ByteLayer& layer, const std::vector<float>& src_zero_point, Plan& plan) {
   c.int8_weights = layer.weights.int8s.int8s;
   c.unscale = layer.weights.scale.data();
   c.src_zero_point = src_zero_point.data();
-  add_onednn(program, node, c, plan, &layer.epilogue);
+  add_onednn(program, node, c, layer.epilogue, plan);
 }
 
 std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision precision,
@@ -244,28 +235,27 @@ std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision preci
   head.src_plain = head.dst_plain = true;
   Node raw = parts.patch_embed_raw;
   if (precision == kBf16) compensate_rounding(mean, raw);
-  ByteEpilogue to_bytes;
-  if (precision == kInt8) to_bytes = patch_embed_epilogue(*parts.patch_embed, q.stem);
-  add_onednn(*program, *parts.patch_embed, patch, plan, precision == kInt8 ? &to_bytes : nullptr,
-             &raw);
+  const Epilogue of_patches = precision == kInt8 ? patch_embed_epilogue(*parts.patch_embed, q.stem)
+                                                 : epilogue_of(*parts.patch_embed);
+  add_onednn(*program, *parts.patch_embed, patch, of_patches, plan, &raw);
   for (std::size_t i = 0; i < parts.blocks.size(); ++i) {
     const auto& [dw, pw] = parts.blocks[i];
     if (precision != kInt8) {
-      add_onednn(*program, *dw, depthwise, plan);
-      add_onednn(*program, *pw, pointwise, plan);
+      add_onednn(*program, *dw, depthwise, epilogue_of(*dw), plan);
+      add_onednn(*program, *pw, pointwise, epilogue_of(*pw), plan);
       continue;
     }
     const ChannelScales &src = i == 0 ? q.stem : q.pointwise[i - 1], &between = q.depthwise[i];
-    add_onednn(*program, *dw, depthwise, plan, bordered_depthwise_layer(*dw, src, between),
-               src.zero_point);
-    add_onednn(*program, *pw, pointwise, plan, pointwise_layer(*pw, between, q.pointwise[i]),
-               between.zero_point);
+    add_onednn(*program, *dw, depthwise, bordered_depthwise_layer(*dw, src, between),
+               src.zero_point, plan);
+    add_onednn(*program, *pw, pointwise, pointwise_layer(*pw, between, q.pointwise[i]),
+               between.zero_point, plan);
   }
   MeanScales of_mean;
   if (precision == kInt8) of_mean = mean_scales(q);
   const std::vector<float> scale = floats(of_mean.scale), shift = floats(of_mean.shift);
   program->add_mean(g.dim, g.h, g.w, pointer(scale), pointer(shift));
-  add_onednn(*program, *parts.head, head, plan);
+  add_onednn(*program, *parts.head, head, epilogue_of(*parts.head), plan);
   plan.weight_bytes += program->weight_bytes();
   return program;
 }
@@ -276,7 +266,8 @@ std::string after(const Node& node) {
   std::string text;
   if (node.activation != Activation::kIdentity)
     text += fmt::format(" + {}", activation_name(node.activation));
-  if (!node.affine.scale.empty()) text += has_shift(node) ? " · scale + shift" : " · scale";
+  if (!node.affine.scale.empty())
+    text += epilogue_of(node).shift.empty() ? " · scale" : " · scale + shift";
   if (node.residual) text += " + residual";
   return text;
 }

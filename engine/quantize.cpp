@@ -54,15 +54,15 @@ void check_finite(const Node& node, const std::vector<T>& values) {
   }
 }
 
-void check_finite(const Node& node, const ByteEpilogue& e) {
+void check_finite(const Node& node, const Epilogue& e) {
   for (const auto* values : {&e.bias, &e.scale, &e.shift, &e.src_scale})
     check_finite(node, *values);
 }
 
 // y = scale·x + shift behind the activation → bytes of dst.
-ByteEpilogue to_bytes_of(const ChannelScales& dst, const Affine& affine, std::vector<double> bias) {
+Epilogue to_bytes_of(const ChannelScales& dst, const Affine& affine, std::vector<double> bias) {
   const std::size_t channels = dst.scale.size();
-  ByteEpilogue e;
+  Epilogue e;
   e.bias = std::move(bias);
   e.bias.resize(channels);
   e.scale.resize(channels);
@@ -135,15 +135,6 @@ WideWeights wide_weights(const Node& node, int most_value) {
   return wide;
 }
 
-void pack_epilogue_of(const ByteEpilogue& e, const ChannelScales& dst, const Node& node,
-                      const KernelTable& table, PackedPointwise& packed) {
-  const int count = packed.tiles * table.oc_tile;
-  packed.bias = padded(e.bias, 0, node.oc, count);
-  packed.scale = padded(e.scale, 0, node.oc, count);
-  packed.shift = padded(e.shift, 0, node.oc, count);
-  packed.border = border_of(dst, count, table.per_word);
-}
-
 }  // namespace
 
 void check_quantization(const Quantization& quantization, int dim, int depth) {
@@ -159,15 +150,15 @@ void check_quantization(const Quantization& quantization, int dim, int depth) {
   }
 }
 
-ByteEpilogue patch_embed_epilogue(const Node& node, const ChannelScales& dst) {
-  ByteEpilogue e = to_bytes_of(dst, node.affine, node.bias);
+Epilogue patch_embed_epilogue(const Node& node, const ChannelScales& dst) {
+  Epilogue e = to_bytes_of(dst, node.affine, node.bias);
   check_finite(node, e);
   return e;
 }
 
 ByteLayer depthwise_layer(const Node& node, const ChannelScales& src, const ChannelScales& dst) {
   ByteLayer layer{depthwise_bytes(node, src), to_bytes_of(dst, node.affine, node.bias)};
-  ByteEpilogue& e = layer.epilogue;
+  Epilogue& e = layer.epilogue;
   e.src_scale.resize(e.scale.size());
   for (std::size_t c = 0; c < e.scale.size(); ++c) {
     e.src_scale[c] = src.scale[c] / dst.scale[c];
@@ -205,15 +196,6 @@ ByteLayer pointwise_layer(const Node& node, const ChannelScales& src, const Chan
   return layer;
 }
 
-void take_zero_points(const ChannelScales& src, ByteLayer& layer) {
-  const std::size_t channels = src.zero_point.size(), taps = layer.weights.int8s.size / channels;
-  const std::int8_t* row = layer.weights.int8s.int8s;
-  for (std::size_t c = 0; c < channels; ++c, row += taps) {
-    const int sum = std::accumulate(row, row + taps, 0);
-    layer.epilogue.bias[c] -= static_cast<double>(layer.weights.scale[c]) * sum * src.zero_point[c];
-  }
-}
-
 MeanScales mean_scales(const Quantization& quantization) {
   const ChannelScales& src =
       quantization.pointwise.empty() ? quantization.stem : quantization.pointwise.back();
@@ -244,7 +226,7 @@ PackedPointwise quantize_patch_embed(const Node& node, float src_scale, const Ch
   const bool floats = order == PatchOrder::kChannelsFirst;
   WideWeights wide = wide_weights(node, floats ? kMostPatchValue : 255);
   const int ic = node.ic * node.kernel_size * node.kernel_size;
-  PackedPointwise packed = pack_epilogue(node, node.affine, table, ic);
+  PackedPointwise packed = pack_epilogue(node, patch_embed_epilogue(node, dst), table, ic);
   packed.weights = Buffer<float>(product_words(packed, table, patch_per_word(table)));
   auto* const values = reinterpret_cast<std::int16_t*>(packed.weights.data());
   place_product(ic, node.oc, patch_per_word(table), table, [&](std::size_t at, int o, int i) {
@@ -254,7 +236,7 @@ PackedPointwise quantize_patch_embed(const Node& node, float src_scale, const Ch
   for (double& scale : wide.scale) scale /= src_scale;
   check_finite(node, wide.scale);
   packed.unscale = padded(wide.scale, 0, node.oc, packed.tiles * table.oc_tile);
-  pack_epilogue_of(patch_embed_epilogue(node, dst), dst, node, table, packed);
+  packed.border = border_of(dst, packed.tiles * table.oc_tile, table.per_word);
   return packed;
 }
 
@@ -298,7 +280,7 @@ PackedPointwise quantize_pointwise(const Node& node, const ChannelScales& src,
                                    const ChannelScales& dst, const KernelTable& table) {
   const int ic = node.ic;
   const auto& [weights, epilogue] = pointwise_layer(node, src, dst);
-  PackedPointwise packed = pack_epilogue(node, node.affine, table, ic);
+  PackedPointwise packed = pack_epilogue(node, epilogue, table, ic);
   packed.weights = Buffer<float>(product_words(packed, table, table.per_word));
   const std::int8_t* const int8s = weights.int8s.int8s;
   place_bytes(packed.weights, table.per_word, [&](auto put) {
@@ -308,7 +290,7 @@ PackedPointwise quantize_pointwise(const Node& node, const ChannelScales& src,
   });
   node.weights.let_go();
   packed.unscale = padded(doubles(weights.scale), 0, node.oc, packed.tiles * table.oc_tile);
-  pack_epilogue_of(epilogue, dst, node, table, packed);
+  packed.border = border_of(dst, packed.tiles * table.oc_tile, table.per_word);
   return packed;
 }
 

@@ -12,23 +12,16 @@
 
 namespace convmixer {
 
-// Behind the sums of a layer whose results are bytes of its dst (kernels/params.h), a value a
-// channel, before it is padded and rounded to float.
-struct ByteEpilogue {
-  std::vector<double> bias, scale, shift;
-  std::vector<double> src_scale;  // of a residual
-};
-
-// A layer of bytes; its sums times weights.scale are real.
+// A layer of bytes; its sums times weights.scale are real, and its epilogue leads to bytes of dst.
 struct ByteLayer {
   ByteWeights weights;
-  ByteEpilogue epilogue;
+  Epilogue epilogue;
 };
 
 // Of fused, folded nodes; they throw Error(kFormat) where a value is not finite as a float though
 // the node's all are: scales that are in range each may be too far apart. The patch embedding's
 // products are oneDNN's, of floats.
-ByteEpilogue patch_embed_epilogue(const Node& node, const ChannelScales& dst);
+Epilogue patch_embed_epilogue(const Node& node, const ChannelScales& dst);
 // Its sums are those of bytes less their zero points, wherever a tap lies in the image.
 ByteLayer depthwise_layer(const Node& node, const ChannelScales& src, const ChannelScales& dst);
 // Its sums are those of bytes: the bias has the share of the zero points.

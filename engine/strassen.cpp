@@ -201,7 +201,7 @@ std::string refuse_strassen(const Balance& balance) {
 
 PackedPointwise pack_strassen(const Node& node, const Balance& balance, const KernelTable& table,
                               int levels) {
-  PackedPointwise packed = pack_epilogue(node, node.affine, table, node.ic);
+  PackedPointwise packed = pack_epilogue(node, epilogue_of(node), table, node.ic);
   packed.strassen = levels;
   packed.tiles /= 1 << levels;
   const std::vector<float> unscale = reciprocals(balance.oc);
