@@ -150,6 +150,8 @@ def main():
         rows.append(measure(arguments, *configuration))
         print(table_line(rows[-1]), flush=True)
         save(arguments.output, cpu, threads, rows)
+    if not rows:
+        sys.exit("bench_model.py: none of the precisions that were asked for can run here")
     print(f"written: {arguments.output}")
 
 

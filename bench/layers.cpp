@@ -267,7 +267,7 @@ void Layers::patches(bool u8, int first_row, int rows) {
   p.w_out = g.w;
   p.first = first_row * g.w;
   p.count = rows * g.w;
-  p.scale = plan_->native->patch_scale;
+  p.scale = kMostPatchValue / plan_->most_input;
   p.panel = panel_.data();
   p.panel_block_stride = patch_panel_stride(table_, p.count);
   (u8 ? table_.patches_u8 : table_.patches_f32)(&p);

@@ -30,7 +30,6 @@ struct convmixer_calibration {
   ModelConfig config;
   std::uint64_t num_parameters = 0, num_macs = 0;
   std::unique_ptr<Calibrator> calibrator;
-  bool spoiled = false;  // by an activation that is no finite number
   mutable std::atomic<bool> busy{false};
 };
 
@@ -52,17 +51,6 @@ PlanOptions fp32_plan(const convmixer_model_options& options) {
   plan.onednn = OneDnn::kOff;
   plan.strassen = Strassen::kOff;
   return plan;
-}
-
-template <typename T>
-void add(convmixer_calibration& calibration, const T* src, std::size_t n) {
-  if (calibration.spoiled) refuse("an earlier image gave NaN or infinite activations");
-  try {
-    calibration.calibrator->add(src, n);
-  } catch (const Error& e) {
-    calibration.spoiled = e.code() == Code::kInvalidArgument;
-    throw;
-  }
 }
 
 }  // namespace
@@ -116,7 +104,7 @@ convmixer_status convmixer_calibration_add_f32(convmixer_calibration* calibratio
                               static_cast<std::size_t>(config.image_width) * sizeof(*src);
     if (n > PTRDIFF_MAX / bytes) refuse(fmt::format("n is {}: no array is that large", n));
     const Turn turn = turn_of(*calibration);
-    add(*calibration, src, n);
+    calibration->calibrator->add(src, n);
   });
 }
 
@@ -145,7 +133,7 @@ convmixer_status convmixer_calibration_add_images(convmixer_calibration* calibra
         results[i].status = current_failure(results[i].error, sizeof(results[i].error));
         continue;
       }
-      add(*calibration, pixels.data(), 1);
+      calibration->calibrator->add(pixels.data(), 1);
     }
   });
 }
@@ -165,7 +153,6 @@ convmixer_status convmixer_calibration_write(const convmixer_calibration* calibr
       refuse(fmt::format("weights: expected a convmixer_weights, found {}", kind));
     }
     const Turn turn = turn_of(*calibration);
-    if (calibration->spoiled) refuse("an image gave NaN or infinite activations");
     const Quantization quantization = calibration->calibrator->choose(
         number == CONVMIXER_CLIPPING_MIN_MAX ? Clipping::kMinMax : Clipping::kMeanSquaredError);
     Checkpoint checkpoint = calibration->checkpoint;

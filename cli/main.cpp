@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The convmixer command: a client of convmixer.h alone.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string>
+#include <vector>
 
 #include "cli/commands.h"
 #include "cli/handles.h"
@@ -71,8 +76,13 @@ int run(int argc, char** argv) {
   add_bench(app);
   add_convert(app);
   add_info(app);
-  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
-    command->set_version_flag("--version", version);
+  const std::vector<CLI::App*> commands = app.get_subcommands([](CLI::App*) { return true; });
+  for (CLI::App* command : commands) command->set_version_flag("--version", version);
+  if (argc > 1 && argv[1][0] != '-' &&
+      std::none_of(commands.begin(), commands.end(),
+                   [&](const CLI::App* command) { return command->check_name(argv[1]); })) {
+    throw Failure(kWrongUsage,
+                  fmt::format("\"{}\" is not a command; convmixer --help lists them", argv[1]));
   }
   try {
     app.parse(argc, argv);

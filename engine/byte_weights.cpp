@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <utility>
 
 #include "engine/passes.h"
@@ -11,38 +12,44 @@
 namespace convmixer {
 namespace {
 
-constexpr double kLargest = 127;  // int8
-
-std::int8_t to_int8(double value) {
-  // NaN and infinities become 0: such a model is warned of when it is described.
-  if (!std::isfinite(value)) return 0;
-  return static_cast<std::int8_t>(std::clamp(std::nearbyint(value), -kLargest, kLargest));
+// Rows of output channels as whole numbers of Int, whose sums of magnitudes are at most most_sum;
+// src_scale(o, i) goes with the row's weight i. Returns the rows' scales. NaN and infinities become
+// 0: such a model is warned of when it is described.
+template <typename Int, typename Scale>
+std::vector<float> to_integers(const Node& node, double most_sum, Scale src_scale,
+                               std::vector<Int>& integers) {
+  constexpr double kMost = std::numeric_limits<Int>::max();
+  const auto rows = static_cast<std::size_t>(node.oc), columns = node.weights.size / rows;
+  std::vector<float> scales(rows);
+  std::vector<double> reals(columns);
+  integers.resize(node.weights.size);
+  for (std::size_t o = 0; o < rows; ++o) {
+    const float* const row = node.weights.data + o * columns;
+    double largest = 0, sum = 0;
+    for (std::size_t i = 0; i < columns; ++i) {
+      const double real = static_cast<double>(row[i]) * src_scale(o, i);
+      reals[i] = std::isfinite(real) ? real : 0;
+      largest = std::max(largest, std::abs(reals[i]));
+      sum += std::abs(reals[i]);
+    }
+    // A row of zeros takes any, and so does one for which a float's scale would have few bits.
+    const auto fitting = static_cast<float>(std::max(largest / kMost, sum / most_sum));
+    const float scale = fitting >= std::numeric_limits<float>::min() ? fitting : 1;
+    scales[o] = scale;
+    for (std::size_t i = 0; i < columns; ++i) {
+      integers[o * columns + i] =
+          static_cast<Int>(std::clamp(std::nearbyint(reals[i] / scale), -kMost, kMost));
+    }
+  }
+  return scales;
 }
 
-// Rows of output channels; src_scale(o, i) goes with the row's weight i.
 template <typename Scale>
 ByteWeights to_int8s(const Node& node, Scale src_scale) {
   if (node.weights.int8s != nullptr) return {node.weights, node.weight_scale};
-  const auto rows = static_cast<std::size_t>(node.oc), columns = node.weights.size / rows;
-  std::vector<std::int8_t> int8s(node.weights.size);
-  std::vector<float> scales(rows);
-  std::vector<double> reals(columns);
-  for (std::size_t o = 0; o < rows; ++o) {
-    const float* const row = node.weights.data + o * columns;
-    double largest = 0;
-    for (std::size_t i = 0; i < columns; ++i) {
-      reals[i] = static_cast<double>(row[i]) * src_scale(o, i);
-      largest = std::max(largest, std::abs(reals[i]));
-    }
-    // Infinities have no scale, and a row of zeros, or of nothing that a float's scale could tell
-    // from zeros, takes any.
-    const auto fitting = static_cast<float>(largest / kLargest);
-    const float scale = fitting > 0 && std::isfinite(largest) ? fitting : 1;
-    scales[o] = scale;
-    for (std::size_t i = 0; i < columns; ++i) {
-      int8s[o * columns + i] = to_int8(reals[i] / scale);
-    }
-  }
+  std::vector<std::int8_t> int8s;
+  std::vector<float> scales =
+      to_integers(node, std::numeric_limits<double>::infinity(), src_scale, int8s);
   return {Weights::own_int8s(std::move(int8s)), std::move(scales)};
 }
 
@@ -54,6 +61,17 @@ ByteWeights depthwise_bytes(const Node& node, const ChannelScales& src) {
 
 ByteWeights pointwise_bytes(const Node& node, const ChannelScales& src) {
   return to_int8s(node, [&](std::size_t, std::size_t i) { return src.scale[i]; });
+}
+
+PatchWeights patch_weights(const Node& node, int most_value) {
+  // Rounding adds up to a half to each weight, and the scale's own rounding less than 1 in all.
+  const std::size_t columns = node.weights.size / static_cast<std::size_t>(node.oc);
+  const double most_sum =
+      std::numeric_limits<std::int32_t>::max() / most_value - static_cast<double>(columns) / 2 - 1;
+  PatchWeights weights;
+  weights.scale = to_integers(
+      node, most_sum, [](std::size_t, std::size_t) { return 1.0; }, weights.int16s);
+  return weights;
 }
 
 std::vector<float> float_bias(const Node& node) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The blocks' weights as signed bytes, for int8 plans and for files.
+// Weights as integers, for int8 plans and for files.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,15 @@ struct ByteWeights {
 // Of fused nodes; `src` are the scales of their inputs.
 ByteWeights depthwise_bytes(const Node& node, const ChannelScales& src);
 ByteWeights pointwise_bytes(const Node& node, const ChannelScales& src);
+
+// The weights of a patch embedding as int16s, in the node's order, times the scale of their output
+// channel. Products with whole numbers of at most ±most_value add up to no more than int32 holds:
+// that leaves weights that are all equal ±3,566 for 7×7 patches and 4,095, ±42 for 64×64.
+struct PatchWeights {
+  std::vector<std::int16_t> int16s;
+  std::vector<float> scale;
+};
+PatchWeights patch_weights(const Node& node, int most_value);
 
 // The bias of a pointwise node of bytes, which is rounded to float: a file holds no more of it.
 std::vector<float> float_bias(const Node& node);

@@ -17,6 +17,7 @@ namespace convmixer {
 namespace {
 
 constexpr double kSteps = 255;  // between the ends of a range
+constexpr const char* kOfEarlier = " for an earlier image";
 
 // Sums of a histogram's bins, each value counted at its bin's centre.
 struct Moments {
@@ -148,11 +149,11 @@ class Calibrator::Statistics : public Observer {
     }
   }
 
-  void check_finite() const {
+  void check_finite(const char* of_which = "") const {
     if (non_finite_ == tensors_) return;
-    throw Error(
-        Code::kInvalidArgument,
-        fmt::format("calibration: {} has NaN or infinite activations", tensor_name(non_finite_)));
+    throw Error(Code::kInvalidArgument,
+                fmt::format("calibration: {} has NaN or infinite activations{}",
+                            tensor_name(non_finite_), of_which));
   }
 
   ChannelScales scales(int tensor, Clipping clipping) const {
@@ -212,10 +213,30 @@ void Calibrator::add_images(const T* src, std::size_t n) {
     statistics_->check_finite();
   }
 }
-void Calibrator::add(const float* src, std::size_t n) { add_images(src, n); }
-void Calibrator::add(const std::uint8_t* src, std::size_t n) { add_images(src, n); }
+void Calibrator::add(const float* src, std::size_t n) {
+  statistics_->check_finite(kOfEarlier);
+  const Geometry& g = plan_->geometry;
+  const float* const end =
+      src + n * 3 * static_cast<std::size_t>(g.image_h) * static_cast<std::size_t>(g.image_w);
+  const float* const cut = std::find_if(
+      src, end, [&](float v) { return std::isfinite(v) && std::abs(v) > plan_->most_input; });
+  if (cut != end) {
+    throw Error(
+        Code::kInvalidArgument,
+        fmt::format("calibration: expected normalised values of at most ±{:.4g}, four times "
+                    "the largest of any pixel, found {:.4g}: are the model's mean and std "
+                    "those of these images?",
+                    plan_->most_input, *cut));
+  }
+  add_images(src, n);
+}
+void Calibrator::add(const std::uint8_t* src, std::size_t n) {
+  statistics_->check_finite(kOfEarlier);
+  add_images(src, n);
+}
 
 Quantization Calibrator::choose(Clipping clipping) const {
+  statistics_->check_finite(kOfEarlier);
   if (statistics_->empty()) {
     throw Error(Code::kInvalidArgument, "calibration: expected at least one image, found none");
   }

@@ -51,11 +51,12 @@ class Calibrator {
   ~Calibrator();
 
   // As Session::run, whose results are not kept. Throws Error(kInvalidArgument) where an activation
-  // is NaN or infinite, naming its layer.
+  // is NaN or infinite, naming its layer, from then on each time; and, before any of the images is
+  // added, where int8 would cut a float (Plan::most_input): one that was normalised by other means.
   void add(const float* src, std::size_t n);
   void add(const std::uint8_t* src, std::size_t n);
 
-  // At least one image must have been added.
+  // Throws Error(kInvalidArgument) where no image was added, or an activation was not finite.
   Quantization choose(Clipping clipping) const;
 
  private:

@@ -19,7 +19,8 @@ namespace {
 
 // The most pixels of a strip, unless a single row has more: enough to use each weight often, few
 // enough for the panel to stay in L2.
-constexpr int kMostPixels = 96;
+constexpr int kMostStripPixels = 96;
+static_assert(kMostStripPixels <= kMostSumPixels, "or rows of a group could be cut apart");
 
 // Enough images for 16 tasks a thread in every layer, so that threads wait little for each other at
 // its end, as long as the activations of all of them leave half of the L3 cache to the weights; but
@@ -43,7 +44,7 @@ Split choose_split(const Geometry& g, int n, int threads, int oc_tiles, int give
   double best_cost = 0;
   const bool given = given_rows != 0;
   const int first = given ? given_rows : 1;
-  for (int rows = first; rows == first || (!given && rows <= g.h && rows * g.w <= kMostPixels);
+  for (int rows = first; rows == first || (!given && rows <= g.h && rows * g.w <= kMostStripPixels);
        ++rows) {
     const int strips = ceil_div(g.h, rows);
     const int parts = std::clamp(threads / std::max(1, n * strips), 1, oc_tiles);
@@ -110,8 +111,9 @@ struct Session::Impl {
     const Geometry& g = plan->geometry;
     const auto lanes = static_cast<std::size_t>(native.table->lanes);
     const PlaneLayout layout(g, *native.table);
-    const int most_rows =
-        native.strip_rows != 0 ? native.strip_rows : std::max(1, std::min(g.h, kMostPixels / g.w));
+    const int most_rows = native.strip_rows != 0
+                              ? native.strip_rows
+                              : std::max(1, std::min(g.h, kMostStripPixels / g.w));
     const auto images = static_cast<std::size_t>(chunk);
     const auto pixels = static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w);
     const int patch_blocks = ceil_div(native.patch_embed.ic, native.table->lanes);
@@ -203,7 +205,7 @@ struct Session::Impl {
                         g.w,
                         first,
                         pixels,
-                        plan->native->patch_scale,
+                        kMostPatchValue / plan->most_input,
                         panel,
                         patch_panel_stride(table, pixels)};
     (kRaw ? table.patches_u8 : table.patches_f32)(&p);

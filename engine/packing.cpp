@@ -114,8 +114,9 @@ PackedPointwise pack_pointwise(const Node& node, const KernelTable& table) {
 }
 
 PackedPointwise pack_patch_embed(const Node& node, const KernelTable& table, PatchOrder order) {
+  if (table.precision == kInt8) throw Error(Code::kInternal, node.name + ": bytes, not floats");
   const int area = node.kernel_size * node.kernel_size;
-  return pack_product(node, table, node.ic * area, patch_per_word(table),
+  return pack_product(node, table, node.ic * area, table.per_word,
                       [&](int i) { return patch_column(node, order, i); });
 }
 

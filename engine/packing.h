@@ -33,7 +33,7 @@ struct PackedPointwise {
   int ic = 0, oc_blk = 0, tiles = 0;
   KernelActivation activation = kActIdentity;
   Buffer<float> weights, bias, scale, shift;
-  Buffer<float> unscale;  // of a Strassen product, or of one of bytes
+  Buffer<float> unscale;  // of a Strassen product, or of one of integers
   Buffer<float> border;   // of a layer whose results are bytes
   std::size_t bytes() const;
 };
@@ -113,7 +113,7 @@ void place_product(int ic, int oc, int per_word, const KernelTable& table, Put p
   }
 }
 
-// Floats or bf16, as the table has them; bytes are packed by engine/quantize.h.
+// Floats or bf16, as the table has them; integers are packed by engine/quantize.h.
 // Every function gives the pages of the node's weights back once they are read.
 PackedPointwise pack_pointwise(const Node& node, const KernelTable& table);  // kHead too
 PackedPointwise pack_patch_embed(const Node& node, const KernelTable& table, PatchOrder order);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One function a pass, Graph in → Graph out; what each keeps equal is stated and tested. They throw
 // Error(kInternal) for a graph of unexpected structure, and give back the pages of mapped weights
-// that they have read (Weights::let_go).
+// that they have read (Weights::let_go). fold_batchnorm throws Error(kFormat) where a shift would
+// have to go into int8 weights.
 #pragma once
 
 #include <vector>

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <utility>
 
 #include "engine/candidates.h"
@@ -128,7 +129,6 @@ NativeBlock pack_block(const Node& before, const Node& depthwise, const Node& po
 
 std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& candidate,
                                         const std::array<double, 3>& mean,
-                                        const std::array<double, 3>& std,
                                         const PlanOptions& options, Plan& plan) {
   auto native = std::make_unique<NativePlan>();
   const KernelTable& table = *candidate.table;
@@ -139,10 +139,9 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
   const StrassenChoice choice = choose_strassen(options, plan.geometry, table);
   if (choice.levels > 0) native->strip_rows = strassen_rows(plan.geometry, choice.levels);
   note_non_finite(*parts.patch_embed, plan);
-  if (bytes) native->patch_scale = patch_scale(mean, std);
   const auto pack_patches = [&](const Node& node, PatchOrder order) {
     if (!bytes) return pack_patch_embed(node, table, order);
-    const float scale = order == PatchOrder::kChannelsFirst ? native->patch_scale : 1;
+    const float scale = order == PatchOrder::kChannelsFirst ? kMostPatchValue / plan.most_input : 1;
     return quantize_patch_embed(node, scale, q.stem, table, order);
   };
   native->patch_embed = pack_patches(*parts.patch_embed, PatchOrder::kChannelsFirst);
@@ -311,6 +310,16 @@ void list_layers(const Parts& parts, Plan& plan) {
       dim * static_cast<std::size_t>(g.num_classes));
 }
 
+// Four times the largest |(x − mean) / std| of x = 0 … 1, or the nearest to it that a float and its
+// inverse hold: room for arrays that are no images, as normally distributed ones.
+float most_input(const std::array<double, 3>& mean, const std::array<double, 3>& std) {
+  double most = 1e-30;
+  for (std::size_t c = 0; c < mean.size(); ++c) {
+    most = std::max(most, 4 * std::max(std::abs(mean[c]), std::abs(1 - mean[c])) / std[c]);
+  }
+  return static_cast<float>(std::min(most, 1e30));
+}
+
 Geometry geometry_of(const Graph& graph) {
   const Node& patch = only(graph.nodes, 0, Op::kPatchEmbed);
   const Node& head = only(graph.nodes, graph.nodes.size() - 1, Op::kHead);
@@ -359,6 +368,7 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
   const Graph folded = fold_batchnorm(fuse(graph));
   auto plan = std::make_shared<Plan>();
   plan->geometry = geometry_of(folded);
+  plan->most_input = most_input(mean, std);
   const Parts parts = take_apart(folded, mean, std);
   plan->features = parts.head->affine;
   if (precision == kInt8) {
@@ -380,7 +390,7 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
       plan->non_finite.clear();
       try {
         if (c.table != nullptr) {
-          plan->native = pack_native(parts, c, mean, std, options, *plan);
+          plan->native = pack_native(parts, c, mean, options, *plan);
         } else {
           run_after_fork_too([&] {
             const OmpThreads guard(default_threads());

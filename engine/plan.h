@@ -53,7 +53,6 @@ struct NativePlan {
   const KernelTable* table = nullptr;
   const KernelTable* head_table = nullptr;       // the same instruction set's of fp32, for `head`
   PackedPointwise patch_embed, patch_embed_raw;  // normalised floats; raw bytes
-  float patch_scale = 1;                         // PatchParams::scale, of normalised floats
   int strip_rows = 0;  // of every strip where a block may be a Strassen product; 0: free
   std::vector<NativeBlock> blocks;
   Buffer<float> mean_scale, mean_shift;  // where blocks are bytes: [c_blk][lanes]
@@ -69,7 +68,8 @@ struct LayerChoice {
 // automatic choice would mix them.
 struct Plan {
   Geometry geometry;
-  Affine features;  // mean → pooled features; empty: identity
+  float most_input;  // int8 cuts normalised floats to ±so much: four times the largest of any pixel
+  Affine features;   // mean → pooled features; empty: identity
   std::unique_ptr<NativePlan> native;
   std::unique_ptr<onednn::Program> onednn;
   std::vector<LayerChoice> layers;

@@ -3,10 +3,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -98,42 +96,8 @@ void place_bytes(Buffer<float>& words, int per_word, Place place) {
   }
 }
 
-// Sums of larger patches would leave the weights less than 6 bits.
+// Sums of larger patches would leave too little of the weights (engine/byte_weights.h).
 constexpr int kMostPatchSize = 64;
-
-// Weights of 16 bits: row o times scale[o] are those of the node.
-struct WideWeights {
-  std::vector<std::int16_t> int16s;
-  std::vector<double> scale;
-};
-
-// Products with values up to ±most_value add up to no more than int32 holds.
-WideWeights wide_weights(const Node& node, int most_value) {
-  const auto rows = static_cast<std::size_t>(node.oc), columns = node.weights.size / rows;
-  // Rounding may add a half to each.
-  const double most_sum =
-                   std::numeric_limits<std::int32_t>::max() / static_cast<double>(most_value) -
-                   0.5 * static_cast<double>(columns),
-               most_weight = std::numeric_limits<std::int16_t>::max();
-  WideWeights wide{std::vector<std::int16_t>(node.weights.size), {}};
-  for (std::size_t o = 0; o < rows; ++o) {
-    const float* const row = node.weights.data + o * columns;
-    double largest = 0, sum = 0;
-    for (std::size_t i = 0; i < columns; ++i) {
-      if (!std::isfinite(row[i])) continue;  // becomes 0; such a model is warned of
-      largest = std::max(largest, std::abs(double{row[i]}));
-      sum += std::abs(double{row[i]});
-    }
-    const double fitting = std::max(largest / most_weight, sum / most_sum);
-    const double scale = fitting > 0 ? fitting : 1;
-    for (std::size_t i = 0; i < columns; ++i) {
-      const double w = std::isfinite(row[i]) ? std::nearbyint(row[i] / scale) : 0;
-      wide.int16s[o * columns + i] = static_cast<std::int16_t>(w);
-    }
-    wide.scale.push_back(scale);
-  }
-  return wide;
-}
 
 }  // namespace
 
@@ -206,36 +170,27 @@ MeanScales mean_scales(const Quantization& quantization) {
   return mean;
 }
 
-float patch_scale(const std::array<double, 3>& mean, const std::array<double, 3>& std) {
-  double largest = 0;
-  for (std::size_t c = 0; c < mean.size(); ++c) {
-    largest = std::max(largest, std::max(std::abs(mean[c]), std::abs(1 - mean[c])) / std[c]);
-  }
-  // Any mean and std have one: far from those of images, a float still holds it.
-  const double exponent = std::floor(std::log2(kMostPatchValue / (2 * largest)));
-  return static_cast<float>(std::exp2(std::clamp(exponent, -100.0, 100.0)));
-}
-
 PackedPointwise quantize_patch_embed(const Node& node, float src_scale, const ChannelScales& dst,
                                      const KernelTable& table, PatchOrder order) {
   if (node.kernel_size > kMostPatchSize) {
     throw Error(Code::kUnsupported,
-                fmt::format("{0}: int8 takes patches of up to {1}×{1} pixels, found {2}×{2}",
+                fmt::format("{0}: our int8 takes patches of up to {1}×{1} pixels, found {2}×{2}",
                             node.name, kMostPatchSize, node.kernel_size));
   }
   const bool floats = order == PatchOrder::kChannelsFirst;
-  WideWeights wide = wide_weights(node, floats ? kMostPatchValue : 255);
+  const PatchWeights weights = patch_weights(node, floats ? kMostPatchValue : 255);
   const int ic = node.ic * node.kernel_size * node.kernel_size;
   PackedPointwise packed = pack_epilogue(node, patch_embed_epilogue(node, dst), table, ic);
   packed.weights = Buffer<float>(product_words(packed, table, patch_per_word(table)));
   auto* const values = reinterpret_cast<std::int16_t*>(packed.weights.data());
   place_product(ic, node.oc, patch_per_word(table), table, [&](std::size_t at, int o, int i) {
-    values[at] = wide.int16s[static_cast<std::size_t>(o * ic + patch_column(node, order, i))];
+    values[at] = weights.int16s[static_cast<std::size_t>(o * ic + patch_column(node, order, i))];
   });
   node.weights.let_go();
-  for (double& scale : wide.scale) scale /= src_scale;
-  check_finite(node, wide.scale);
-  packed.unscale = padded(wide.scale, 0, node.oc, packed.tiles * table.oc_tile);
+  std::vector<double> unscale = doubles(weights.scale);
+  for (double& v : unscale) v /= src_scale;
+  check_finite(node, unscale);
+  packed.unscale = padded(unscale, 0, node.oc, packed.tiles * table.oc_tile);
   packed.border = border_of(dst, packed.tiles * table.oc_tile, table.per_word);
   return packed;
 }

@@ -2,7 +2,6 @@
 // Bytes for floats: weights and epilogues that go with the scales of the activations.
 #pragma once
 
-#include <array>
 #include <vector>
 
 #include "engine/byte_weights.h"
@@ -20,7 +19,7 @@ struct ByteLayer {
 
 // Of fused, folded nodes; they throw Error(kFormat) where a value is not finite as a float though
 // the node's all are: scales that are in range each may be too far apart. The patch embedding's
-// products are oneDNN's, of floats.
+// is of sums that are real: oneDNN's products of floats, or ours times unscale.
 Epilogue patch_embed_epilogue(const Node& node, const ChannelScales& dst);
 // Its sums are those of bytes less their zero points, wherever a tap lies in the image.
 ByteLayer depthwise_layer(const Node& node, const ChannelScales& src, const ChannelScales& dst);
@@ -37,13 +36,9 @@ struct MeanScales {
 MeanScales mean_scales(const Quantization& quantization);
 
 // The same for a table of kInt8. (See kernels/kernels.h for what each vector holds.)
-// PatchParams::scale of floats that were normalised by mean and std: a power of two, so that an
-// image's pixels take up to half of the range, and whatever else is shown to the network has the
-// rest. (Pixels of ImageNet's normalisation, at most 2.64, become steps of 1/512 below 8.)
-float patch_scale(const std::array<double, 3>& mean, const std::array<double, 3>& std);
-// Weights of 16 bits for values `src_scale` times as large as the node's: floats at most
-// ±kMostPatchValue where channels come first, bytes where they come last. No sum leaves int32.
-// Patches of more than 64×64 pixels are an Error(kUnsupported).
+// The patch embedding's weights have 16 bits, its values are `src_scale` times the node's: floats
+// where channels come first (PatchParams::scale), bytes where they come last. Throws
+// Error(kUnsupported) for patches of more than 64×64 pixels.
 PackedPointwise quantize_patch_embed(const Node& node, float src_scale, const ChannelScales& dst,
                                      const KernelTable& table, PatchOrder order);
 PackedDepthwise quantize_depthwise(const Node& node, const ChannelScales& src,

@@ -11,8 +11,8 @@
 namespace convmixer {
 namespace {
 
-constexpr int kMostStripPixels = 256;  // the kernel's limit
-constexpr int kMostPixels = 128;  // a level; the products' own are half as many, see strassen_rows
+constexpr int kMostStripPixels = 2 * kMostSumPixels;  // the kernel's limit
+constexpr int kLevelPixels = 128;  // a level; the products' own are half as many, see strassen_rows
 
 // The largest that √K·‖a‖₂ / ‖a‖₁ may be over the balanced rows a of K weights. Against inputs of
 // size 1, the first is what Strassen's roundings are proportional to, the second what a plain
@@ -134,7 +134,7 @@ Buffer<float> balanced(const Node& node, const Balance& balance) {
 
 int strassen_rows(const Geometry& g, int levels) {
   const int parts = 1 << levels;
-  const int most = std::max(1, levels * kMostPixels / g.w);
+  const int most = std::max(1, levels * kLevelPixels / g.w);
   for (int rows = std::min(most, g.h); rows >= 1; --rows) {
     const bool whole = rows * g.w % parts == 0 && g.h % rows * g.w % parts == 0;
     if (whole && rows * g.w <= kMostStripPixels) return rows;

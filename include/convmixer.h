@@ -100,7 +100,8 @@ typedef enum convmixer_strassen {
                                 are of fp32 and AUTO precision only */
 } convmixer_strassen;
 
-/* What the blocks are computed in; the first layer's and the classifier's sums are always float. */
+/* What the blocks are computed in. The classifier is always fp32; the patch embedding's operands are
+   bf16 in bf16, and have 16 bits in int8 (oneDNN's are floats). */
 typedef enum convmixer_precision {
   CONVMIXER_PRECISION_DEFAULT = 0, /* fp32 */
   CONVMIXER_PRECISION_FP32 = 1,
@@ -269,7 +270,8 @@ CONVMIXER_API convmixer_status convmixer_session_get_info(const convmixer_sessio
                                                           convmixer_session_info* info);
 
 /*
- * src: (n, 3, image_height, image_width) floats, normalised as the model expects.
+ * src: (n, 3, image_height, image_width) floats, normalised as the model expects. (In int8 they are
+ * cut to four times the largest |value| of any pixel, as all activations are to their calibrated range.)
  * logits: (n, num_classes). features: (n, dim), the mean over pixels that the classifier reads, or
  * null. Any n, 0 too. The arrays must not overlap.
  */

@@ -2,5 +2,5 @@
 #define CONVMIXER_ISA portable_int8
 #define CONVMIXER_INT8
 #define CONVMIXER_FUSED
-#include "kernels/simd_portable.h"
+#include "kernels/simd_portable_words.h"
 #include "kernels/table.inl.h"

@@ -18,7 +18,8 @@
 //   ≥ ⌈(k/2) / per_word⌉, so a row's right border is the next one's left border and a depthwise
 //   kernel reads no pixel that must be masked.
 // - panel: [c_blk][pixel][lanes values] of some consecutive pixels, `block_stride` words from block
-//   to block: the broadcast operand of the pointwise product, per_word channels at a time.
+//   to block: the broadcast operand of the pointwise product, per_word channels at a time (that of
+//   patches two in kInt8, whatever per_word is).
 // All pointers are aligned to a vector unless stated. No kernel allocates, throws, checks or starts
 // a thread; src and dst never overlap.
 #pragma once

@@ -7,6 +7,10 @@
 
 namespace convmixer {
 
+// Pixels of whose sums a pointwise kernel keeps one tile of output channels at a time, on the
+// stack.
+constexpr int kMostSumPixels = 128;
+
 // dst[o][p] = scale[o] · act(bias[o] + Σ_i weights[o][i] · panel[i][p]) + shift[o]
 // and in kInt8 the nearest byte to it, with unscale[o] · Σ for the sum; `scale` and `shift` lead to
 // dst's bytes. Sums of KernelTable::sum_words words of channels, one multiply-add each in ascending
@@ -28,7 +32,7 @@ struct PointwiseParams {
   ptrdiff_t dst_block_stride;
   int tile_begin, tile_end;  // the range of oc tiles to compute
   // Where KernelTable::per_word > 1: the pixels are whole rows of dst, of so many pixels and at
-  // most 128 in all, or one row.
+  // most kMostSumPixels in all, or one row.
   int row_pixels;
   // kInt8: the border is written with the pixels, since its value, the zero point, is the layer's:
   // `gap` groups behind each row's last group, and before the first pixel's where `gap_before`.
@@ -41,9 +45,9 @@ struct PointwiseParams {
 // quarters of dst, and with two levels each of the seven is made so too.
 //   dst[o][p] = scale[o] · act(bias[o] + unscale[o] · Σ_i A[o][i] · panel[i][p]) + shift[o],
 // where the weights are combinations of A's parts (engine/strassen.h). `pixels` is a multiple of
-// n = 2^levels and at most 256, ic and oc are multiples of n · kOcTile. Pixels a multiple of
-// pixels / n apart share roundings: bits depend on the panel's pixels, but not on the range of
-// tiles; a NaN or an infinity spreads to those pixels, and to channels as far apart.
+// n = 2^levels and at most 2 · kMostSumPixels, ic and oc are multiples of n · kOcTile. Pixels a
+// multiple of pixels / n apart share roundings: bits depend on the panel's pixels, but not on the
+// range of tiles; a NaN or an infinity spreads to those pixels, and to channels as far apart.
 struct StrassenParams {
   // weights: [7^levels][oc tile of the first 1/n][ic / n][kOcTile]. The tiles in the range stand
   // for themselves and for those as far into the other parts. dst must not be read before the end:
@@ -85,13 +89,14 @@ struct DepthwiseParams {
   int next_lines;         // of 64 bytes; 0: nothing
 };
 
-// The largest |value| of a patch made of floats in kInt8.
+// The largest |value| of a patch made of floats in kInt8: 13 bits with the sign leave the weights
+// of a 7×7 patch as many (engine/byte_weights.h).
 constexpr int kMostPatchValue = 4095;
 
 // Cuts p×p patches out of one image and lays them out as a panel; values beyond 3·p·p are zero.
 // Patch i of the panel is output pixel `first + i` in row-major order of the w_out-wide result. In
-// kInt8 a panel's values are 16 bits: bytes as they are; of floats the whole number nearest to
-// scale · src, ties to even, not beyond ±kMostPatchValue, which NaN becomes.
+// kInt8 this panel's values have 16 bits: bytes as they are; of floats the whole number nearest to
+// scale · src, ties to even, not beyond ±kMostPatchValue; NaN becomes −kMostPatchValue.
 struct PatchParams {
   const void* src;  // f32: (3, h, w); u8: (h, w, 3)
   int h, w, patch_size, w_out;

@@ -18,9 +18,8 @@ constexpr int kOcVecs = 2;
 constexpr int kOcTile = kOcVecs * kLanes;
 
 // The sums of one tile of output channels for all pixels of a chunk.
-constexpr int kMostPixels = 128;
 struct Sums {
-  alignas(64) float v[kMostPixels * kOcTile];  // [pixel][kOcTile]
+  alignas(64) float v[kMostSumPixels * kOcTile];  // [pixel][kOcTile]
 };
 
 // Words of a pixel in a block of the panel.
@@ -31,6 +30,7 @@ constexpr int kPixelWords = kLanes / P::kPerWord;
 template <class P, int N>
 void pointwise_tile(const float* panel, ptrdiff_t panel_block_stride, const float* weights,
                     int words, bool first, float* sums, Prefetch& next) {
+  static_assert(kOcVecs == 2, "the two vectors of a tile are written out");
   constexpr int kWords = kPixelWords<P>;
   Prefetch fetch = next;
   Vec sum[N][kOcVecs];
@@ -73,7 +73,7 @@ struct PointwiseTiles<P, 0, N...> {
 };
 
 // sums[pixel][kOcTile] = Σ over `ic` input channels of weights[ic][kOcTile] · panel; pixels ≤
-// kMostPixels. `next` are the weights of the tile after this one.
+// kMostSumPixels. `next` are the weights of the tile after this one.
 template <class P>
 void sum_tile(const float* panel, ptrdiff_t panel_block_stride, int pixels, int ic,
               const float* weights, const float* next, Sums& sums) {
@@ -118,7 +118,11 @@ struct PointwiseEpilogue {
 #pragma GCC unroll 4
     for (int k = 0; k < N; ++k) {
       const Vec sum = load(sums + k * kOcTile);
-      x[k] = P1::kUnscale ? fma(P1::to_float(sum), unscale, bias) : add(sum, bias);
+      if constexpr (P1::kUnscale) {
+        x[k] = fma(P1::to_float(sum), unscale, bias);
+      } else {
+        x[k] = add(sum, bias);
+      }
     }
     activate<A, P2>(x);
 #pragma GCC unroll 4
@@ -181,8 +185,8 @@ void pointwise(const PointwiseParams* params) {
     return p.weights + static_cast<ptrdiff_t>(tile) * rows * kOcTile;
   };
   Sums sums;
-  for (int first = 0; first < p.pixels; first += kMostPixels) {
-    const int pixels = kMostPixels < p.pixels - first ? kMostPixels : p.pixels - first;
+  for (int first = 0; first < p.pixels; first += kMostSumPixels) {
+    const int pixels = kMostSumPixels < p.pixels - first ? kMostSumPixels : p.pixels - first;
     for (int t = p.tile_begin; t < p.tile_end; ++t) {
       const int next = t + 1 < p.tile_end ? t + 1 : p.tile_begin;
       sum_tile<P1>(p.panel + first * kPixelWords<P1>, p.panel_block_stride, pixels, p.ic,

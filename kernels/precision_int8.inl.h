@@ -38,13 +38,16 @@ struct Int8 {
   static Vec border_value(Vec border) { return unpack_int8(border, 0); }
 };
 
-// The operands of int8's patch embedding: its input has more to say than a byte can hold, unless it
-// is bytes, and a product costs half of fp32's.
-struct Int16 : Int8 {
+// The operands of int8's patch embedding, whose input has more to say than a byte can hold unless
+// it is bytes: two products an instruction, as bf16.
+struct Int16 {
   static constexpr int kPerWord = 2;
+  static constexpr bool kUnscale = true;
   using Element = int16_t;
 
   static void accumulate(Vec& sum, Vec x, Vec w) { sum = dot_int16(x, w, sum); }
+  static Vec to_float(Vec sum) { return int32_to_float(sum); }
+  static Vec add_sums(Vec a, Vec b) { return add_int32(a, b); }
   static void store_patch(int16_t* dst, const unsigned char* src, float) {
     for (int i = 0; i < kLanes; ++i) dst[i] = src[i];
   }

@@ -16,11 +16,11 @@ struct Variant {
   std::string refusal;       // why, or ""
 };
 
-// Every variant the project has for a precision, best first, those of other builds and CPUs with
-// the reason. In int8, avx2 has two.
+// The one list of variants: every one the project has for a precision, best first, those of other
+// builds and CPUs with the reason. In int8, avx2 has two.
 std::vector<Variant> variants(Precision precision = kFp32);
 
-// Those that can run, best first: the one list that tests, benchmarks and plans walk.
+// Those of them that can run: the list that tests and benchmarks walk.
 std::vector<const KernelTable*> available_tables(Precision precision = kFp32);
 
 // "fp32", "bf16", "int8".

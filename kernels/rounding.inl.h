@@ -15,9 +15,8 @@ inline uint16_t to_bf16(float v) {
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-// 1.5·2²³. Floats near it are whole: adding it to one of up to ±2²² rounds that to the nearest
-// whole number, ties to even.
-constexpr float kWholeOnly = 12582912.0f;
+// The nearest whole number, ties to even, of |v| ≤ 2²²: floats near 1.5·2²³ are whole.
+inline float to_whole(float v) { return v + 12582912.0f - 12582912.0f; }
 
 }  // namespace
 }  // namespace convmixer::CONVMIXER_ISA

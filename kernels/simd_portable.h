@@ -8,8 +8,8 @@
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
-// A test sets the lanes, tiles and words (below) of another variant, to run the kernel texts with
-// them on any CPU.
+// A test sets the lanes and tiles (and words, see simd_portable_words.h) of another variant, to run
+// the kernel texts with them on any CPU.
 #ifdef CONVMIXER_PORTABLE_LANES
 constexpr int kLanes = CONVMIXER_PORTABLE_LANES;
 constexpr int kPixelTile = CONVMIXER_PORTABLE_PIXEL_TILE;
@@ -84,5 +84,3 @@ inline void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 }  // namespace
 }  // namespace convmixer::CONVMIXER_ISA
-
-#include "kernels/simd_portable_words.h"

@@ -58,14 +58,13 @@ inline Vec int32_to_float(Vec v) {
 // The nearest whole numbers, of values that 16 bits hold.
 inline void store_int16(int16_t* dst, Vec v) {
   for (int i = 0; i < kLanes; ++i) {
-    dst[i] = static_cast<int16_t>(v.q[i / 4][i % 4] + kWholeOnly - kWholeOnly);
+    dst[i] = static_cast<int16_t>(to_whole(v.q[i / 4][i % 4]));
   }
 }
 inline Vec unpack_int8(Vec words, int value) {
   CONVMIXER_EACH_QUAD(
       __builtin_convertvector((IntQuad)words.q[i] >> (kInt8Bits * value) & 255, Quad));
 }
-#undef CONVMIXER_EACH_QUAD
 
 // dst[pixel][channel] or dst[channel][pixel] = kCount values of each channel, as kElement makes
 // them.
@@ -87,7 +86,7 @@ using ByteElement = uint16_t;
 inline ByteElement to_byte(float v) {
   v = v > 0.0f ? v : 0.0f;
   v = v < 255.0f ? v : 255.0f;
-  return static_cast<ByteElement>(v + kWholeOnly - kWholeOnly);
+  return static_cast<ByteElement>(to_whole(v));
 }
 inline void store_panel_bf16(float* dst, const Vec* v) {
   store_elements<2, uint16_t, to_bf16>(dst, v, true);

@@ -4,9 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <utility>
 
+#include "engine/byte_weights.h"
 #include "engine/calibrator.h"
 #include "engine/candidates.h"
 #include "kernels/onednn.h"
@@ -111,13 +115,17 @@ void check_model(const std::string& isa, const std::string& name, Precision prec
 void check_int8_agrees(const ModelShape& shape) {
   const Case c(shape, 4);
   const Quantization scales = calibrated(c, 4);
-  Run first;
+  Run first[2];
   for (const Variant& v : variants(kInt8)) {
     if (v.table == nullptr) continue;
-    Run got = run(plan_of(c, v.isa, kInt8, scales), 2, 0, c.images.floats.data(), 4);
-    if (first.logits.empty()) first = got;
-    if (v.isa == "portable") got.logits = first.logits;
-    EXPECT_TRUE(same_runs(first, got)) << v.name;
+    const auto plan = plan_of(c, v.isa, kInt8, scales);
+    Run got[2] = {run(plan, 2, 0, c.images.floats.data(), 4),
+                  run(plan, 2, 0, c.images.bytes.data(), 4)};
+    for (int i = 0; i < 2; ++i) {
+      if (first[i].logits.empty()) first[i] = got[i];
+      if (v.isa == "portable") got[i].logits = first[i].logits;
+      EXPECT_TRUE(same_runs(first[i], got[i])) << v.name << (i == 0 ? ", floats" : ", bytes");
+    }
   }
 }
 
@@ -184,8 +192,89 @@ TEST(Precision, WhatCannotRunIsRefused) {
 TEST(Precision, LargePatchesOfInt8AreRefused) {
   const Case c({8, 1, 3, 65, 65, 65}, 1);
   const Quantization scales = calibrated(c, 1);
-  expect_error(Code::kUnsupported, "stem: int8 takes patches of up to 64×64 pixels, found 65×65",
+  expect_error(Code::kUnsupported,
+               "stem: our int8 takes patches of up to 64×64 pixels, found 65×65",
                [&] { plan_of(c, "portable", kInt8, scales); });
+}
+
+// Whatever the weights are, sums stay within int32 and weights within half a step.
+TEST(Precision, PatchWeightsKeepSumsWithinInt32) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  const std::pair<const char*, std::function<float(Random&, int)>> kinds[] = {
+      {"equal", [](Random&, int) { return -0.7f; }},
+      {"alternating", [](Random&, int i) { return i % 2 == 0 ? 1.5f : -0.5f; }},
+      {"uniform", [](Random& r, int) { return r.uniform(-1, 1); }},
+      {"spread", [](Random& r, int) { return std::exp(r.uniform(-40, 40)); }},
+      {"one", [](Random&, int i) { return i == 5 ? 2.0f : 0.0f; }},
+      {"denormal", [](Random& r, int) { return r.uniform(-1e-39f, 1e-39f); }},
+      {"huge", [](Random& r, int) { return r.uniform(-3e38f, 3e38f); }},
+      {"zero", [](Random&, int) { return 0.0f; }},
+      {"infinite", [=](Random& r, int i) { return i % 7 == 0 ? kInf : r.uniform(-1, 1); }},
+      {"nan", [=](Random& r, int i) { return i % 7 == 0 ? kInf - kInf : r.uniform(-1, 1); }}};
+  for (const auto& [name, value] : kinds) {
+    for (const int patch : {1, 2, 7, 64}) {
+      for (const int most : {255, kMostPatchValue}) {
+        SCOPED_TRACE(fmt::format("{}, {}×{}, {}", name, patch, patch, most));
+        Random random(7);
+        const int columns = 3 * patch * patch;
+        std::vector<float> weights;
+        for (int i = 0; i < 2 * columns; ++i) weights.push_back(value(random, i));
+        Node node;
+        node.oc = 2;
+        node.weights = Weights::own(weights);
+        const PatchWeights got = patch_weights(node, most);
+        for (int o = 0; o < 2; ++o) {
+          double sum = 0, worst = 0, size = 0;
+          const double scale = got.scale[static_cast<std::size_t>(o)];
+          for (int i = o * columns; i < (o + 1) * columns; ++i) {
+            const double w = weights[static_cast<std::size_t>(i)],
+                         q = got.int16s[static_cast<std::size_t>(i)];
+            sum += std::abs(q) * most;
+            worst = std::max(worst, std::abs(q * scale - (std::isfinite(w) ? w : 0)));
+            size = std::max(size, std::isfinite(w) ? std::abs(w) : 0);
+          }
+          EXPECT_LE(sum, 2147483647);
+          EXPECT_LE(worst, 0.5001 * scale);
+          // 0.9 of one of the two limits is used, where floats can say what is left.
+          if (size > 1e-30) {
+            EXPECT_TRUE(sum > 0.9 * 2147483647 || size > 0.9 * 32767 * scale || patch == 64);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Precision, FourTimesTheLargestPixelIsNotCut) {
+  const Case c({8, 1, 3, 2, 8, 8}, 1);
+  const auto most_input = [&](const std::array<double, 3>& mean, const std::array<double, 3>& std) {
+    return make_plan(c.graph, mean, std, {})->most_input;
+  };
+  EXPECT_FLOAT_EQ(most_input({0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}), 4 * 0.594f / 0.225f);
+  EXPECT_FLOAT_EQ(most_input({0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}), 4);
+  EXPECT_FLOAT_EQ(most_input({0, 0, 0.9}, {1, 1, 0.1}), 36);
+  EXPECT_FLOAT_EQ(most_input({0, 0, 0}, {1e-310, 1, 1}), 1e30f);
+  EXPECT_FLOAT_EQ(most_input({1e300, 0, 0}, {1, 1, 1}), 1e30f);
+  EXPECT_FLOAT_EQ(most_input({0, 0, 0}, {1e300, 1e300, 1e300}), 1e-30f);
+}
+
+// Floats of another normalisation are refused when they are shown to a calibration, before any is
+// added.
+TEST(Calibration, RefusesInputThatInt8WouldCut) {
+  Case c({20, 1, 3, 2, 8, 8}, 2);
+  PlanOptions options;
+  options.onednn = OneDnn::kOff;
+  options.strassen = Strassen::kOff;
+  const auto plan = make_plan(c.graph, kMean, kStd, options);
+  Calibrator calibrator(plan, 1);
+  c.images.floats.back() = 1.01f * plan->most_input;
+  expect_error(Code::kInvalidArgument, "four times the largest of any pixel",
+               [&] { calibrator.add(c.images.floats.data(), 2); });
+  expect_error(Code::kInvalidArgument, "at least one image",
+               [&] { calibrator.choose(Clipping::kMinMax); });
+  c.images.floats.back() = -0.99f * plan->most_input;
+  calibrator.add(c.images.floats.data(), 2);
+  calibrator.choose(Clipping::kMinMax);
 }
 
 TEST(Precision, ScalesOutOfRangeAreRefused) {
@@ -325,8 +414,10 @@ void add_precision_tests() {
       register_test("precision/onednn_int8", "dead_channel", refusal, [] { check_dead_channel(); });
     }
   }
-  for (const ModelShape& shape : {ModelShape{40, 3, 5, 3, 21, 26}, ModelShape{33, 2, 4, 2, 15, 14},
-                                  ModelShape{64, 2, 9, 4, 40, 36, kRelu}}) {
+  for (const ModelShape& shape :
+       {ModelShape{40, 3, 5, 3, 21, 26}, ModelShape{33, 2, 4, 2, 15, 14},
+        ModelShape{64, 2, 9, 4, 40, 36, kRelu}, ModelShape{24, 1, 3, 16, 48, 50},
+        ModelShape{17, 1, 3, 64, 64, 64}}) {
     register_test("precision/int8_agrees", shape.text(), "", [=] { check_int8_agrees(shape); });
   }
 }

@@ -7,5 +7,5 @@
 #define CONVMIXER_PORTABLE_PIXEL_TILE 6
 #define CONVMIXER_PORTABLE_ROW_TILE 8
 #define CONVMIXER_PORTABLE_INT8_PER_WORD 2
-#include "kernels/simd_portable.h"
+#include "kernels/simd_portable_words.h"
 #include "kernels/table.inl.h"

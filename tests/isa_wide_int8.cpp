@@ -6,5 +6,5 @@
 #define CONVMIXER_PORTABLE_LANES 16
 #define CONVMIXER_PORTABLE_PIXEL_TILE 14
 #define CONVMIXER_PORTABLE_ROW_TILE 16
-#include "kernels/simd_portable.h"
+#include "kernels/simd_portable_words.h"
 #include "kernels/table.inl.h"

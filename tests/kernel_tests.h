@@ -23,6 +23,8 @@ KernelTests strassen_tests(const KernelTable& table);
 KernelTests depthwise_tests(const KernelTable& table);
 KernelTests patch_tests(const KernelTable& table);  // patches, the patch embedding, the mean
 KernelTests activation_tests();
-KernelTests precision_tests(const KernelTable& table);  // all of those, in bf16 and int8
+// The same in bf16 and int8.
+KernelTests precision_tests(const KernelTable& table);
+KernelTests precision_patch_tests();  // patches, the mean
 
 }  // namespace convmixer::test

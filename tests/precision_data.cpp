@@ -9,7 +9,7 @@ namespace {
 
 int round_up(int value, int multiple) { return ceil_div(value, multiple) * multiple; }
 
-// A value among others of its size at `memory`: floats, bf16, bytes or bytes in 16 bits.
+// A value among others of its size at `memory`: floats, bf16, bytes, or 16 bits of int8.
 void put_value(void* memory, Precision precision, int per_word, std::size_t index, double value,
                bool is_signed) {
   if (per_word == 1) {

@@ -23,7 +23,7 @@ class Words {
   // A panel of h rows of w pixels, room for a group more than there are; `per_word` values a word.
   static Words panel(const KernelTable& table, int c, int h, int w, int per_word);
 
-  // Values of a float, a bf16 or an unsigned byte.
+  // Values of a float, a bf16, an unsigned byte or a signed 16 bits (bytes, or patches).
   double get(int channel, int y, int x) const { return value(index(channel, y, x)); }
   void set(int channel, int y, int x, double v) { put(index(channel, y, x), v); }
   double value(std::size_t index) const;
@@ -50,8 +50,8 @@ class Words {
   bool is_panel_;
 };
 
-// Weights of a product with words of per_word input channels: floats, bf16 or signed bytes, as
-// weights[o][i] holds them.
+// Weights of a product with words of per_word input channels: floats, bf16, signed bytes or 16
+// bits, as weights[o][i] holds them.
 Framed pack_words(const KernelTable& table, int per_word, int ic, int oc,
                   const std::vector<float>& weights);
 // Of a depthwise layer, weights[c][k][k].

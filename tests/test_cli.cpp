@@ -183,6 +183,9 @@ TEST_F(Cli, StrassenAndLowMemoryReachThePlan) {
 }
 
 TEST_F(Cli, ExplainsItself) {
+  run({"classfy", "--version"});
+  EXPECT_EQ(code, 2);
+  EXPECT_NE(err.find("\"classfy\" is not a command"), std::string::npos) << err;
   run({"--version"});
   EXPECT_EQ(code, 0);
   EXPECT_EQ(out.rfind("convmixer 0.", 0), 0u) << out;

@@ -45,7 +45,8 @@ std::set<std::string>& variants_run() {
 }
 
 void add_all(const std::string& variant, const KernelTable& table) {
-  std::vector<KernelTests> lists = {precision_tests(table), activation_tests()};
+  std::vector<KernelTests> lists = {precision_tests(table), precision_patch_tests(),
+                                    activation_tests()};
   if (table.precision == kFp32) {
     lists = {pointwise_tests(table), strassen_tests(table), depthwise_tests(table),
              patch_tests(table), activation_tests()};

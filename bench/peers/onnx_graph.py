@@ -30,32 +30,22 @@ class _Builder:
         return self.node("BatchNormalization", [src] + inputs, name, epsilon=eps)
 
 
-def _activation(b, src, config, gelu):
-    if config["activation"] == "relu":
-        return b.node("Relu", [src], src + ".act")
-    if gelu == "op":
-        return b.node("Gelu", [src], src + ".act")
-    # x · (1 + erf(x/√2)) · 1/2, in the shape that runtimes look for
-    erf = b.node("Erf", [b.node("Div", [src, "root2"], src + ".div")], src + ".erf")
-    product = b.node("Mul", [src, b.node("Add", [erf, "one"], src + ".plus")], src + ".mul")
-    return b.node("Mul", [product, "half"], src + ".act")
+def _activation(b, src, config):
+    return b.node("Relu" if config["activation"] == "relu" else "Gelu", [src], src + ".act")
 
 
-def build(tensors, config, batch, gelu="op"):
-    """The bytes of a model with static shapes. gelu: "op", or "erf" for its decomposition."""
+def build(tensors, config, batch):
+    """The bytes of a model with static shapes."""
     b = _Builder(tensors)
     dim, k, p, eps = config["dim"], config["kernel_size"], config["patch_size"], config["bn_eps"]
-    if config["activation"] == "gelu" and gelu == "erf":
-        for name, value in (("root2", 2 ** 0.5), ("one", 1), ("half", 0.5)):
-            b.constant(name, np.array(value))
     pads = [(k - 1) // 2] * 2 + [k // 2] * 2
     h = b.conv("images", "stem.0", strides=[p, p])
-    h = b.batch_norm(_activation(b, h, config, gelu), "stem.2", eps)
+    h = b.batch_norm(_activation(b, h, config), "stem.2", eps)
     for i in range(config["depth"]):
         u = b.conv(h, f"blocks.{i}.0.fn.0", group=dim, pads=pads)
-        u = b.batch_norm(_activation(b, u, config, gelu), f"blocks.{i}.0.fn.2", eps)
+        u = b.batch_norm(_activation(b, u, config), f"blocks.{i}.0.fn.2", eps)
         h = b.conv(b.node("Add", [u, h], f"blocks.{i}.0"), f"blocks.{i}.1")
-        h = b.batch_norm(_activation(b, h, config, gelu), f"blocks.{i}.3", eps)
+        h = b.batch_norm(_activation(b, h, config), f"blocks.{i}.3", eps)
     h = b.node("Flatten", [b.node("GlobalAveragePool", [h], "pool")], "features", axis=1)
     b.node("Gemm", [h, b.constant("head.weight"), b.constant("head.bias")], "logits", transB=1)
     graph = helper.make_graph(
