@@ -16,6 +16,8 @@ import shlex
 import subprocess
 import sys
 
+from measuring import commit_of, shown_command
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PRESETS = ["convmixer_1536_20", "convmixer_1024_20", "convmixer_768_32", "convmixer_256_8"]
 BATCHES = [1, 8, 16, 32]
@@ -29,6 +31,16 @@ VARIANTS = {
 COLUMNS = "{:<18}{:<14}{:>5}{:>8}{:>11}{:>11}{:>11}{:>6}{:>10}{:>7}{:>10}{:>9}"
 
 
+def some_of(names):
+    """For --presets A,B: a list of some of the names."""
+    def parse(text):
+        chosen = text.split(",")
+        if unknown := [name for name in chosen if name not in names]:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; expected some of {', '.join(names)}")
+        return chosen
+    return parse
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
@@ -36,10 +48,10 @@ def parse_arguments():
                "and the portable ones of bf16 and int8, which are there for tests, not at all.")
     parser.add_argument("--command", default=ROOT / "build/release/bin/convmixer", metavar="FILE",
                         help="the convmixer command (default: that of the release build)")
-    parser.add_argument("--presets", nargs="+", default=PRESETS, choices=PRESETS, metavar="PRESET",
-                        help="some of " + ", ".join(PRESETS))
-    parser.add_argument("--precisions", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="PRECISION",
-                        help="some of " + ", ".join(VARIANTS) + " (default: those this CPU has instructions for)")
+    parser.add_argument("--presets", type=some_of(PRESETS), default=PRESETS, metavar="A,B",
+                        help="of " + ", ".join(PRESETS))
+    parser.add_argument("--precisions", type=some_of(VARIANTS), default=list(VARIANTS), metavar="A,B",
+                        help="of " + ", ".join(VARIANTS) + " (default: those this CPU has instructions for)")
     parser.add_argument("--full", action="store_true", help="every batch and number of threads for every variant")
     parser.add_argument("--seconds", type=float, default=2, metavar="S",
                         help="at least, for each configuration (default: 2)")
@@ -128,7 +140,8 @@ def save(path, cpu, threads, rows):
     """Whole or not at all: what was there before stays until the new file is complete."""
     result = {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "command": shlex.join(sys.argv),
+        "command": shown_command(["python3", os.path.abspath(sys.argv[0])] + sys.argv[1:]),
+        "commit": commit_of(ROOT),
         "cpu": cpu,
         "threads_available": threads,
         "rows": rows,

@@ -173,10 +173,7 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
       rows_(choose_split(plan_->geometry, 1, 1, block().pointwise.tiles, plan_->native->strip_rows)
                 .rows) {
   const Geometry& g = plan_->geometry;
-  const int patch_blocks = ceil_div(plan_->native->patch_embed.ic, table.lanes);
-  panel_ = Buffer<float>(
-      static_cast<std::size_t>(std::max(layout_.blocks * panel_stride(table, rows_ * g.w),
-                                        patch_blocks * patch_panel_stride(table, rows_ * g.w))));
+  panel_ = Buffer<float>(panel_words(*plan_, rows_ * g.w));
   scratch_ = Buffer<float>(strassen_floats(table, g.dim, rows_ * g.w));
   src_ = Buffer<float>(layout_.image_stride);
   dst_ = Buffer<float>(layout_.image_stride);
@@ -221,17 +218,8 @@ float Layers::plane_value(const float* first_pixel, int c, int pixel) const {
 int Layers::rows_at(int first_row) const { return std::min(rows_, plan_->geometry.h - first_row); }
 
 PointwiseParams Layers::product(const PackedPointwise& w, int first_row, int rows) {
-  PointwiseParams p = pointwise_params(w);
-  p.panel = panel_.data();
-  p.pixels = rows * plan_->geometry.w;
-  p.panel_block_stride = panel_stride(table_, p.pixels);
-  p.dst = dst_.data() + layout_.first_pixel();
-  p.dst_offset = offset_.data() + first_row * plan_->geometry.w;
-  p.dst_block_stride = static_cast<std::ptrdiff_t>(layout_.block_stride);
-  p.row_pixels = layout_.w;
-  p.gap = static_cast<int>(layout_.gap);
-  p.gap_before = first_row == 0;
-  return p;
+  return product_params(w, layout_, offset_.data(), first_row, first_row + rows, panel_.data(),
+                        panel_stride(table_, rows * layout_.w), dst_.data());
 }
 
 void Layers::pointwise(const float* weights) {
@@ -258,18 +246,8 @@ void Layers::depthwise() {
 }
 
 void Layers::patches(bool u8, int first_row, int rows) {
-  const Geometry& g = plan_->geometry;
-  PatchParams p{};
-  p.src = u8 ? static_cast<const void*>(bytes_.data()) : image_.data();
-  p.h = g.image_h;
-  p.w = g.image_w;
-  p.patch_size = g.patch_size;
-  p.w_out = g.w;
-  p.first = first_row * g.w;
-  p.count = rows * g.w;
-  p.scale = kMostPatchValue / plan_->most_input;
-  p.panel = panel_.data();
-  p.panel_block_stride = patch_panel_stride(table_, p.count);
+  const void* const image = u8 ? static_cast<const void*>(bytes_.data()) : image_.data();
+  const PatchParams p = patch_params(*plan_, image, first_row, first_row + rows, panel_.data());
   (u8 ? table_.patches_u8 : table_.patches_f32)(&p);
 }
 
@@ -284,13 +262,10 @@ void Layers::patch_embed(bool u8) {
 }
 
 void Layers::head() {
-  const Geometry& g = plan_->geometry;
   const PackedPointwise& w = plan_->native->head;
   const int lanes = table_.lanes;
   for (int c = 0; c < layout_.blocks; ++c) {
-    const MeanParams p{
-        src_.data() + static_cast<std::size_t>(c) * layout_.block_stride + layout_.first_pixel(),
-        g.h, g.w, static_cast<int>(layout_.row_stride), means_.data() + c * lanes};
+    const MeanParams p = mean_params(*plan_, layout_, src_.data(), c, means_.data() + c * lanes);
     table_.mean(&p);
   }
   const std::int32_t first = 0;

@@ -144,20 +144,15 @@ convmixer_status convmixer_calibration_write(const convmixer_calibration* calibr
   return guarded([&] {
     need(calibration, "calibration");
     need(dst_path, "dst_path");
-    const int number = number_of(clipping);
-    if (number < CONVMIXER_CLIPPING_DEFAULT || number > CONVMIXER_CLIPPING_MIN_MAX) {
-      refuse(fmt::format("clipping: expected a convmixer_clipping, found {}", number));
-    }
-    const int kind = number_of(weights);
-    if (kind < CONVMIXER_WEIGHTS_DEFAULT || kind > CONVMIXER_WEIGHTS_INT8) {
-      refuse(fmt::format("weights: expected a convmixer_weights, found {}", kind));
-    }
+    const auto clip =
+        value_of("clipping", number_of(clipping),
+                 {Clipping::kMeanSquaredError, Clipping::kMeanSquaredError, Clipping::kMinMax});
+    const bool as_int8s = value_of("weights", number_of(weights), {false, true});
     const Turn turn = turn_of(*calibration);
-    const Quantization quantization = calibration->calibrator->choose(
-        number == CONVMIXER_CLIPPING_MIN_MAX ? Clipping::kMinMax : Clipping::kMeanSquaredError);
+    const Quantization quantization = calibration->calibrator->choose(clip);
     Checkpoint checkpoint = calibration->checkpoint;
     add_quantization(quantization, calibration->config, checkpoint);
-    if (kind == CONVMIXER_WEIGHTS_INT8) {
+    if (as_int8s) {
       const Graph graph = build_graph(calibration->checkpoint, calibration->config);
       add_byte_weights(
           std::make_shared<const std::vector<ByteBlock>>(quantize_blocks(graph, quantization)),

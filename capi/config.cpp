@@ -8,19 +8,6 @@
 #include "engine/threads.h"
 
 namespace convmixer {
-namespace {
-
-// The one of `values`, in the order of the header's enum convmixer_NAME, that the caller's number
-// means.
-template <typename T>
-T value_of(const char* name, int number, std::initializer_list<T> values) {
-  if (number < 0 || number >= static_cast<int>(values.size())) {
-    refuse(fmt::format("{0}: expected a convmixer_{0}, found {1}", name, number));
-  }
-  return values.begin()[number];
-}
-
-}  // namespace
 
 PlanOptions plan_options_of(const convmixer_model_options& options) {
   PlanOptions plan;
@@ -42,19 +29,9 @@ PlanOptions plan_options_of(const convmixer_model_options& options) {
 
 ConfigOverrides overrides_of(const convmixer_model_options& options) {
   ConfigOverrides overrides;
-  switch (number_of(options.activation)) {
-    case CONVMIXER_ACTIVATION_DEFAULT:
-      break;
-    case CONVMIXER_ACTIVATION_GELU:
-      overrides.activation = Activation::kGelu;
-      break;
-    case CONVMIXER_ACTIVATION_RELU:
-      overrides.activation = Activation::kRelu;
-      break;
-    default:
-      refuse(fmt::format("activation: expected a convmixer_activation, found {}",
-                         number_of(options.activation)));
-  }
+  overrides.activation = value_of("activation", number_of(options.activation),
+                                  {std::optional<Activation>(), std::optional(Activation::kGelu),
+                                   std::optional(Activation::kRelu)});
   const int height = options.image_height, width = options.image_width;
   if (height < 0 || width < 0 || (height == 0) != (width == 0)) {
     refuse(

@@ -6,9 +6,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
+#include "capi/failure.h"
 #include "convmixer.h"
 #include "engine/graph.h"
 #include "engine/plan.h"
@@ -16,6 +18,16 @@
 #include "support/error.h"
 
 namespace convmixer {
+
+// The one of `values`, in the order of the header's enum convmixer_NAME, that the caller's number
+// means.
+template <typename T>
+T value_of(const char* name, int number, std::initializer_list<T> values) {
+  if (number < 0 || number >= static_cast<int>(values.size())) {
+    refuse(fmt::format("{0}: expected a convmixer_{0}, found {1}", name, number));
+  }
+  return values.begin()[number];
+}
 
 // Throw Error(kInvalidArgument) for what cannot be told from the default or from garbage;
 // read_config looks at the rest.

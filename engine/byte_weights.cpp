@@ -82,17 +82,15 @@ std::vector<float> float_bias(const Node& node) {
 std::vector<ByteBlock> quantize_blocks(const Graph& graph, const Quantization& quantization) {
   const Graph folded = fold_batchnorm(fuse(graph));
   std::vector<ByteBlock> blocks;
-  const ChannelScales* src = &quantization.stem;
   for (const Node& node : folded.nodes) {
     if (node.op != Op::kBlock) continue;
     const std::size_t i = blocks.size();
     const Node &depthwise = node.body.at(0), &pointwise = node.body.at(1);
-    blocks.push_back({depthwise_bytes(depthwise, *src),
+    blocks.push_back({depthwise_bytes(depthwise, quantization.src(i)),
                       pointwise_bytes(pointwise, quantization.depthwise.at(i)),
                       float_bias(pointwise)});
     depthwise.weights.let_go();
     pointwise.weights.let_go();
-    src = &quantization.pointwise.at(i);
   }
   return blocks;
 }

@@ -21,6 +21,31 @@ std::ptrdiff_t patch_panel_stride(const KernelTable& table, int pixels) {
   return panel_stride(table.lanes, patch_per_word(table), pixels);
 }
 
+std::size_t panel_words(const Plan& plan, int pixels) {
+  const KernelTable& table = *plan.native->table;
+  const int blocks = ceil_div(plan.geometry.dim, table.lanes),
+            patch_blocks = ceil_div(plan.native->patch_embed.ic, table.lanes);
+  return static_cast<std::size_t>(std::max(blocks * panel_stride(table, pixels),
+                                           patch_blocks * patch_panel_stride(table, pixels)));
+}
+
+PatchParams patch_params(const Plan& plan, const void* image, int y_begin, int y_end,
+                         float* panel) {
+  const Geometry& g = plan.geometry;
+  PatchParams p{};
+  p.src = image;
+  p.h = g.image_h;
+  p.w = g.image_w;
+  p.patch_size = g.patch_size;
+  p.w_out = g.w;
+  p.first = y_begin * g.w;
+  p.count = (y_end - y_begin) * g.w;
+  p.scale = kMostPatchValue / plan.most_input;
+  p.panel = panel;
+  p.panel_block_stride = patch_panel_stride(*plan.native->table, p.count);
+  return p;
+}
+
 DepthwiseParams depthwise_params(const KernelTable& table, const PlaneLayout& layout,
                                  const PackedDepthwise& w, const float* image, int c, int y_begin,
                                  int y_end, float* panel) {
@@ -65,6 +90,39 @@ PointwiseParams pointwise_params(const PackedPointwise& w) {
   p.unscale = w.unscale.data();
   p.border = w.border.data();
   p.tile_end = w.tiles;
+  return p;
+}
+
+PointwiseParams product_params(const PackedPointwise& w, const PlaneLayout& layout,
+                               const std::int32_t* offset, int y_begin, int y_end,
+                               const float* panel, std::ptrdiff_t panel_block_stride,
+                               float* planes) {
+  PointwiseParams p = pointwise_params(w);
+  p.panel = panel;
+  p.panel_block_stride = panel_block_stride;
+  p.pixels = (y_end - y_begin) * layout.w;
+  p.dst = planes + layout.first_pixel();
+  p.dst_offset = offset + y_begin * layout.w;
+  p.dst_block_stride = static_cast<std::ptrdiff_t>(layout.block_stride);
+  p.row_pixels = layout.w;
+  p.gap = static_cast<int>(layout.gap);
+  p.gap_before = y_begin == 0;
+  return p;
+}
+
+MeanParams mean_params(const Plan& plan, const PlaneLayout& layout, const float* planes, int c,
+                       float* dst) {
+  const KernelTable& table = *plan.native->table;
+  MeanParams p{};
+  p.src = planes + static_cast<std::size_t>(c) * layout.block_stride + layout.first_pixel();
+  p.h = layout.h;
+  p.w = layout.w;
+  p.row_stride = static_cast<int>(layout.row_stride);
+  p.dst = dst;
+  if (table.precision == kInt8) {
+    p.scale = plan.native->mean_scale.data() + c * table.lanes;
+    p.shift = plan.native->mean_shift.data() + c * table.lanes;
+  }
   return p;
 }
 

@@ -116,10 +116,7 @@ struct Session::Impl {
                               : std::max(1, std::min(g.h, kMostStripPixels / g.w));
     const auto images = static_cast<std::size_t>(chunk);
     const auto pixels = static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w);
-    const int patch_blocks = ceil_div(native.patch_embed.ic, native.table->lanes);
-    panel_floats = static_cast<std::size_t>(
-        std::max(layout.blocks * panel_stride(*native.table, most_rows * g.w),
-                 patch_blocks * patch_panel_stride(*native.table, most_rows * g.w)));
+    panel_floats = panel_words(*plan, most_rows * g.w);
     if (native.strip_rows != 0) {
       scratch_floats = strassen_floats(*native.table, g.dim, most_rows * g.w);
     }
@@ -172,19 +169,11 @@ struct Session::Impl {
   PointwiseParams product(const PackedPointwise& w, const PlaneLayout& layout, const Task& t,
                           const float* panel, std::ptrdiff_t panel_block_stride,
                           float* planes_of_chunk) const {
-    PointwiseParams p = pointwise_params(w);
-    p.panel = panel;
-    p.panel_block_stride = panel_block_stride;
-    p.pixels = t.pixels(layout.w);
-    p.dst = planes_of_chunk + static_cast<std::size_t>(t.image) * layout.image_stride +
-            layout.first_pixel();
-    p.dst_offset = plane_offset.data() + t.y_begin * layout.w;
-    p.dst_block_stride = static_cast<std::ptrdiff_t>(layout.block_stride);
+    PointwiseParams p = product_params(
+        w, layout, plane_offset.data(), t.y_begin, t.y_end, panel, panel_block_stride,
+        planes_of_chunk + static_cast<std::size_t>(t.image) * layout.image_stride);
     p.tile_begin = t.tile_begin;
     p.tile_end = t.tile_end;
-    p.row_pixels = layout.w;
-    p.gap = static_cast<int>(layout.gap);
-    p.gap_before = t.y_begin == 0;
     return p;
   }
 
@@ -197,17 +186,8 @@ struct Session::Impl {
     const PackedPointwise& w = kRaw ? plan->native->patch_embed_raw : plan->native->patch_embed;
     const auto image_size =
         3 * static_cast<std::size_t>(g.image_h) * static_cast<std::size_t>(g.image_w);
-    const int first = t.y_begin * g.w, pixels = t.pixels(g.w);
-    const PatchParams p{src + static_cast<std::size_t>(t.image) * image_size,
-                        g.image_h,
-                        g.image_w,
-                        g.patch_size,
-                        g.w,
-                        first,
-                        pixels,
-                        kMostPatchValue / plan->most_input,
-                        panel,
-                        patch_panel_stride(table, pixels)};
+    const PatchParams p = patch_params(*plan, src + static_cast<std::size_t>(t.image) * image_size,
+                                       t.y_begin, t.y_end, panel);
     (kRaw ? table.patches_u8 : table.patches_f32)(&p);
     const PointwiseParams q = product(w, layout, t, panel, p.panel_block_stride, dst);
     table.patch_embed[w.activation](&q);
@@ -250,18 +230,9 @@ struct Session::Impl {
   // Of channel block c, into the classifier's panel, where images stand side by side.
   void mean(const PlaneLayout& layout, int image, int c, const float* src) {
     const KernelTable& table = *plan->native->table;
-    MeanParams p{src + static_cast<std::size_t>(image) * layout.image_stride +
-                     static_cast<std::size_t>(c) * layout.block_stride + layout.first_pixel(),
-                 plan->geometry.h,
-                 plan->geometry.w,
-                 static_cast<int>(layout.row_stride),
-                 head_panel + static_cast<std::size_t>(c) * head_stride() + image * table.lanes,
-                 nullptr,
-                 nullptr};
-    if (table.precision == kInt8) {
-      p.scale = plan->native->mean_scale.data() + c * table.lanes;
-      p.shift = plan->native->mean_shift.data() + c * table.lanes;
-    }
+    const MeanParams p =
+        mean_params(*plan, layout, src + static_cast<std::size_t>(image) * layout.image_stride, c,
+                    head_panel + static_cast<std::size_t>(c) * head_stride() + image * table.lanes);
     table.mean(&p);
   }
 

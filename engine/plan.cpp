@@ -93,13 +93,12 @@ StrassenChoice choose_strassen(const PlanOptions& options, const Geometry& geome
   return {reason.empty() ? 2 : 1, reason};
 }
 
-// A block of bytes: `src` are its input's scales, `i` its number.
+// A block of bytes, the i-th.
 NativeBlock pack_bytes(const Node& depthwise, const Node& pointwise, const KernelTable& table,
                        const Quantization& q, std::size_t i, Plan& plan) {
   plan.products.push_back("plain: int8");
-  return {
-      quantize_depthwise(depthwise, i == 0 ? q.stem : q.pointwise[i - 1], q.depthwise[i], table),
-      quantize_pointwise(pointwise, q.depthwise[i], q.pointwise[i], table)};
+  return {quantize_depthwise(depthwise, q.src(i), q.depthwise[i], table),
+          quantize_pointwise(pointwise, q.depthwise[i], q.pointwise[i], table)};
 }
 
 // A block with the better of the products; plan.products tells which and why.
@@ -244,7 +243,7 @@ std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision preci
       add_onednn(*program, *pw, pointwise, epilogue_of(*pw), plan);
       continue;
     }
-    const ChannelScales &src = i == 0 ? q.stem : q.pointwise[i - 1], &between = q.depthwise[i];
+    const ChannelScales &src = q.src(i), &between = q.depthwise[i];
     add_onednn(*program, *dw, depthwise, bordered_depthwise_layer(*dw, src, between),
                src.zero_point, plan);
     add_onednn(*program, *pw, pointwise, pointwise_layer(*pw, between, q.pointwise[i]),

@@ -161,8 +161,7 @@ ByteLayer pointwise_layer(const Node& node, const ChannelScales& src, const Chan
 }
 
 MeanScales mean_scales(const Quantization& quantization) {
-  const ChannelScales& src =
-      quantization.pointwise.empty() ? quantization.stem : quantization.pointwise.back();
+  const ChannelScales& src = quantization.src(quantization.pointwise.size());
   MeanScales mean{{src.scale.begin(), src.scale.end()}, {}};
   for (std::size_t c = 0; c < mean.scale.size(); ++c) {
     mean.shift.push_back(-mean.scale[c] * src.zero_point[c]);

@@ -2,6 +2,7 @@
 // Scales and zero points of int8's activations.
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 namespace convmixer {
@@ -17,6 +18,9 @@ struct ChannelScales {
 struct Quantization {
   ChannelScales stem;
   std::vector<ChannelScales> depthwise, pointwise;
+
+  // What block i reads; the mean behind the last block where there are i of them.
+  const ChannelScales& src(std::size_t i) const { return i == 0 ? stem : pointwise.at(i - 1); }
 };
 
 // Throws Error(kFormat), naming the layer, where a value is out of its range or a number of values
