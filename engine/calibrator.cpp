@@ -205,8 +205,7 @@ template <typename T>
 void Calibrator::add_images(const T* src, std::size_t n) {
   const Geometry& g = plan_->geometry;
   const auto chunk = static_cast<std::size_t>(session_.chunk_size());
-  const std::size_t image =
-      3 * static_cast<std::size_t>(g.image_h) * static_cast<std::size_t>(g.image_w);
+  const std::size_t image = g.image_values();
   logits_.resize(chunk * static_cast<std::size_t>(g.num_classes));
   for (std::size_t done = 0; done < n; done += chunk) {
     session_.run(src + done * image, std::min(chunk, n - done), logits_.data(), nullptr);
@@ -215,9 +214,7 @@ void Calibrator::add_images(const T* src, std::size_t n) {
 }
 void Calibrator::add(const float* src, std::size_t n) {
   statistics_->check_finite(kOfEarlier);
-  const Geometry& g = plan_->geometry;
-  const float* const end =
-      src + n * 3 * static_cast<std::size_t>(g.image_h) * static_cast<std::size_t>(g.image_w);
+  const float* const end = src + n * plan_->geometry.image_values();
   const float* const cut = std::find_if(
       src, end, [&](float v) { return std::isfinite(v) && std::abs(v) > plan_->most_input; });
   if (cut != end) {

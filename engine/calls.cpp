@@ -40,7 +40,7 @@ PatchParams patch_params(const Plan& plan, const void* image, int y_begin, int y
   p.w_out = g.w;
   p.first = y_begin * g.w;
   p.count = (y_end - y_begin) * g.w;
-  p.scale = kMostPatchValue / plan.most_input;
+  p.scale = plan.patch_scale();
   p.panel = panel;
   p.panel_block_stride = patch_panel_stride(*plan.native->table, p.count);
   return p;

@@ -100,9 +100,7 @@ struct Session::Impl {
       const OmpThreads guard(threads);
       instance = std::make_unique<onednn::Instance>(*plan->onednn);
     });
-    const Geometry& g = plan->geometry;
-    raw_image = Buffer<float>(3 * static_cast<std::size_t>(g.image_h) *
-                              static_cast<std::size_t>(g.image_w));
+    raw_image = Buffer<float>(plan->geometry.image_values());
     arena_bytes = instance->bytes() + raw_image.bytes();
   }
 
@@ -182,12 +180,9 @@ struct Session::Impl {
                    float* dst) const {
     constexpr bool kRaw = sizeof(T) == 1;
     const KernelTable& table = *plan->native->table;
-    const Geometry& g = plan->geometry;
     const PackedPointwise& w = kRaw ? plan->native->patch_embed_raw : plan->native->patch_embed;
-    const auto image_size =
-        3 * static_cast<std::size_t>(g.image_h) * static_cast<std::size_t>(g.image_w);
-    const PatchParams p = patch_params(*plan, src + static_cast<std::size_t>(t.image) * image_size,
-                                       t.y_begin, t.y_end, panel);
+    const T* const image = src + static_cast<std::size_t>(t.image) * plan->geometry.image_values();
+    const PatchParams p = patch_params(*plan, image, t.y_begin, t.y_end, panel);
     (kRaw ? table.patches_u8 : table.patches_f32)(&p);
     const PointwiseParams q = product(w, layout, t, panel, p.panel_block_stride, dst);
     table.patch_embed[w.activation](&q);
@@ -301,8 +296,7 @@ struct Session::Impl {
   template <typename T>
   void run(const T* src, std::size_t n, float* logits, float* features) {
     const Geometry& g = plan->geometry;
-    const auto image_size =
-        3 * static_cast<std::size_t>(g.image_h) * static_cast<std::size_t>(g.image_w);
+    const std::size_t image_size = g.image_values();
     const auto classes = static_cast<std::size_t>(g.num_classes),
                dim = static_cast<std::size_t>(g.dim);
     for (std::size_t done = 0; done < n;) {

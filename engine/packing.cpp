@@ -12,15 +12,14 @@ namespace {
 
 // `column(i)` is the place of input channel i in a row of the node's weights.
 template <typename Column>
-PackedPointwise pack_product(const Node& node, const KernelTable& table, int ic, int per_word,
-                             Column column) {
+PackedPointwise pack_product(const Node& node, const KernelTable& table, int ic, Column column) {
   PackedPointwise packed = pack_epilogue(node, epilogue_of(node), table, ic);
-  packed.weights = Buffer<float>(product_words(packed, table, per_word));
+  packed.weights = Buffer<float>(product_words(packed, table, table.per_word));
   const auto weight = [&](int o, int i) {
     return node.weights.data[static_cast<std::ptrdiff_t>(o) * ic + column(i)];
   };
   float* const dst = packed.weights.data();
-  if (per_word == 1) {
+  if (table.per_word == 1) {
     place_product(ic, node.oc, 1, table,
                   [&](std::size_t at, int o, int i) { dst[at] = weight(o, i); });
   } else {
@@ -110,13 +109,13 @@ PackedPointwise pack_epilogue(const Node& node, const Epilogue& epilogue, const 
 }
 
 PackedPointwise pack_pointwise(const Node& node, const KernelTable& table) {
-  return pack_product(node, table, node.ic, table.per_word, [](int i) { return i; });
+  return pack_product(node, table, node.ic, [](int i) { return i; });
 }
 
 PackedPointwise pack_patch_embed(const Node& node, const KernelTable& table, PatchOrder order) {
   if (table.precision == kInt8) throw Error(Code::kInternal, node.name + ": bytes, not floats");
   const int area = node.kernel_size * node.kernel_size;
-  return pack_product(node, table, node.ic * area, table.per_word,
+  return pack_product(node, table, node.ic * area,
                       [&](int i) { return patch_column(node, order, i); });
 }
 

@@ -140,7 +140,7 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
   note_non_finite(*parts.patch_embed, plan);
   const auto pack_patches = [&](const Node& node, PatchOrder order) {
     if (!bytes) return pack_patch_embed(node, table, order);
-    const float scale = order == PatchOrder::kChannelsFirst ? kMostPatchValue / plan.most_input : 1;
+    const float scale = order == PatchOrder::kChannelsFirst ? plan.patch_scale() : 1;
     return quantize_patch_embed(node, scale, q.stem, table, order);
   };
   native->patch_embed = pack_patches(*parts.patch_embed, PatchOrder::kChannelsFirst);

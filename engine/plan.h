@@ -40,6 +40,11 @@ struct Geometry {
   int h, w;  // pixels of every layer: image / patch_size, floor
   int dim, num_classes;
   int kernel_size;  // of every depthwise layer
+
+  // Of one image as it comes: 3 · image_h · image_w.
+  std::size_t image_values() const {
+    return 3 * static_cast<std::size_t>(image_h) * static_cast<std::size_t>(image_w);
+  }
 };
 
 struct NativeBlock {
@@ -79,7 +84,8 @@ struct Plan {
   std::vector<std::string> non_finite;  // layers with NaN or infinite values
   std::size_t weight_bytes = 0;         // packed
   std::size_t num_macs = 0;             // of one image
-  int strassen_levels() const;          // of the block that has most
+  float patch_scale() const { return kMostPatchValue / most_input; }  // PatchParams::scale
+  int strassen_levels() const;                                        // of the block that has most
   std::string implementation() const;  // the table's name ("avx512", "avx512_bf16", …) or "onednn"
   Precision precision() const;
 };

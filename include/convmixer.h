@@ -271,7 +271,8 @@ CONVMIXER_API convmixer_status convmixer_session_get_info(const convmixer_sessio
 
 /*
  * src: (n, 3, image_height, image_width) floats, normalised as the model expects. (In int8 they are
- * cut to four times the largest |value| of any pixel, as all activations are to their calibrated range.)
+ * cut to four times the largest |value| of any pixel, as all activations are to their calibrated
+ * range.)
  * logits: (n, num_classes). features: (n, dim), the mean over pixels that the classifier reads, or
  * null. Any n, 0 too. The arrays must not overlap.
  */

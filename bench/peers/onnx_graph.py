@@ -10,8 +10,8 @@ class _Builder:
     def __init__(self, tensors):
         self.tensors, self.nodes, self.initializers = tensors, [], []
 
-    def constant(self, name, values=None):
-        values = np.ascontiguousarray(self.tensors[name] if values is None else values, dtype="<f4")
+    def constant(self, name):
+        values = np.ascontiguousarray(self.tensors[name], dtype="<f4")
         self.initializers.append(
             helper.make_tensor(name, TensorProto.FLOAT, values.shape, values.tobytes(), raw=True))
         return name

@@ -125,7 +125,7 @@ def open_ours(library, path, name, config, a):
 
 
 def admitted(weights, images, ours, a):
-    """(contender, precision) → (way, run, error) of those that agree, ours first; contender → a note of the others."""
+    """(contender, precision) → (way, run, error) of those that agree, ours first; and notes of the others."""
     entered, left_out = {}, {}
     want = ours["convmixer", "fp32"].run(images)
 
@@ -134,9 +134,10 @@ def admitted(weights, images, ours, a):
         print(f"  {weights.name}, batch {len(images)}, {precision}: {contender} ({way}) differs by {error:.1e} of the "
               "largest |logit|", flush=True)
         if error > limit:
-            left_out[contender] = (f"{contender} is left out of {weights.name}, batch {len(images)}, {precision}: "
-                                   f"its logits differ by {error:.1e} of the largest, more than {limit}")
-            print(f"ERROR: {left_out[contender]}", file=sys.stderr)
+            left_out[contender, precision] = (
+                f"{contender} is left out of {weights.name}, batch {len(images)}, {precision}: "
+                f"its logits differ by {error:.1e} of the largest, more than {limit}")
+            print(f"ERROR: {left_out[contender, precision]}", file=sys.stderr)
         else:
             entered[contender, precision] = way, run, error
 
@@ -218,7 +219,7 @@ def main():
         for batch in a.batches or BATCHES.get(name, [1, 8]):
             more, left_out = compare(weights, batch, ours, a)
             rows, notes = rows + more, notes + list(left_out.values())
-            agree = agree and not any(contender in OURS for contender in left_out)
+            agree = agree and not any(contender in OURS for contender, _ in left_out)
         for opened in ours.values():
             opened.close()
     print_table(rows, a)
