@@ -138,23 +138,8 @@ void check_options(const PlanOptions& options, Precision precision) {
   throw Error(Code::kUnsupported, fmt::format("{}: {}; here can run: {}", wanted, why, valid));
 }
 
-}  // namespace
-
-Precision chosen_precision(const PlanOptions& options) {
-  switch (options.precision) {
-    case PrecisionOption::kFp32:
-      return kFp32;
-    case PrecisionOption::kBf16:
-      return kBf16;
-    case PrecisionOption::kInt8:
-      return kInt8;
-    case PrecisionOption::kAuto:
-      break;
-  }
-  return refusals_of_auto(options).empty() ? kBf16 : kFp32;
-}
-
-std::vector<std::string> refusals_of_auto(const PlanOptions& options) {
+// Why kAuto is not bf16; empty where it is.
+std::vector<std::string> refuse_bf16(const PlanOptions& options) {
   const bool strassen = options.strassen == Strassen::kOn || options.strassen == Strassen::kTwo;
   if (strassen) return {"bf16: Strassen products are asked for"};
   if (options.isa == "portable") return {"bf16: portable's is slow"};
@@ -166,12 +151,28 @@ std::vector<std::string> refusals_of_auto(const PlanOptions& options) {
   return reasons;
 }
 
-std::vector<Candidate> candidates(const PlanOptions& options) {
-  const Precision precision = chosen_precision(options);
-  check_options(options, precision);
-  std::vector<Candidate> list = list_candidates(options, precision);
-  if (!any_can_run(list)) refuse_all(options, precision, list);
-  return list;
+}  // namespace
+
+Choice choose_variants(const PlanOptions& options) {
+  Choice choice{};
+  switch (options.precision) {
+    case PrecisionOption::kFp32:
+      choice.precision = kFp32;
+      break;
+    case PrecisionOption::kBf16:
+      choice.precision = kBf16;
+      break;
+    case PrecisionOption::kInt8:
+      choice.precision = kInt8;
+      break;
+    case PrecisionOption::kAuto:
+      choice.not_bf16 = refuse_bf16(options);
+      choice.precision = choice.not_bf16.empty() ? kBf16 : kFp32;
+  }
+  check_options(options, choice.precision);
+  choice.candidates = list_candidates(options, choice.precision);
+  if (!any_can_run(choice.candidates)) refuse_all(options, choice.precision, choice.candidates);
+  return choice;
 }
 
 }  // namespace convmixer

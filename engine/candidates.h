@@ -16,15 +16,17 @@ struct Candidate {
   std::string refusal;                 // of every layer; "" if it may run
 };
 
-// Best first, at least one without a refusal. oneDNN stands before portable, since it has code for
-// CPUs that we have none for, and in bf16 and int8 first where the CPU has AMX. Throws as make_plan
-// does.
-std::vector<Candidate> candidates(const PlanOptions& options);
+struct Choice {
+  // What is asked for; of kAuto bf16 where a variant of it can run and nothing is asked for that
+  // only fp32 has (Strassen products, isa portable), else fp32.
+  Precision precision;
+  std::vector<std::string> not_bf16;  // why kAuto is not bf16, a line a variant
+  // Best first, at least one without a refusal. oneDNN stands before portable, since it has code
+  // for CPUs that we have none for, and in bf16 and int8 first where the CPU has AMX.
+  std::vector<Candidate> candidates;
+};
 
-// What kAuto means here: bf16 where a variant of it can run and nothing is asked for that only fp32
-// has (Strassen products, isa portable), else fp32.
-Precision chosen_precision(const PlanOptions& options);
-// Why kAuto is not bf16, a line a variant; empty where it is.
-std::vector<std::string> refusals_of_auto(const PlanOptions& options);
+// Throws as make_plan does.
+Choice choose_variants(const PlanOptions& options);
 
 }  // namespace convmixer

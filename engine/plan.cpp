@@ -362,8 +362,8 @@ std::string Plan::implementation() const { return native ? native->table->name :
 std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<double, 3>& mean,
                                       const std::array<double, 3>& std,
                                       const PlanOptions& options) {
-  const std::vector<Candidate> list = candidates(options);
-  const Precision precision = chosen_precision(options);
+  const Choice choice = choose_variants(options);
+  const Precision precision = choice.precision;
   const Graph folded = fold_batchnorm(fuse(graph));
   auto plan = std::make_shared<Plan>();
   plan->geometry = geometry_of(folded);
@@ -376,8 +376,8 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
   } else if (has_int8_weights(graph)) {
     throw Error(Code::kInternal, "a graph of int8 weights needs precision int8");
   }
-  if (options.precision == PrecisionOption::kAuto) plan->refusals = refusals_of_auto(options);
-  for (const Candidate& c : list) {
+  plan->refusals = choice.not_bf16;
+  for (const Candidate& c : choice.candidates) {
     std::string refusal = c.refusal;
     if (refusal.empty() && c.table != nullptr && !PlaneLayout(plan->geometry, *c.table).fits()) {
       throw Error(Code::kLimit,

@@ -154,11 +154,16 @@ TEST(Precision, AutoIsBf16WhereTheCpuHasIt) {
   options.precision = PrecisionOption::kAuto;
   const bool has = variants(kBf16).front().table != nullptr ||
                    onednn::support(kBf16) >= onednn::Support::kInstructions;
-  EXPECT_EQ(chosen_precision(options), has ? kBf16 : kFp32);
-  options.isa = "portable";
-  EXPECT_EQ(chosen_precision(options), kFp32);
-  options.isa = "avx2";
-  EXPECT_EQ(chosen_precision(options), kFp32);
+  EXPECT_EQ(choose_variants(options).precision, has ? kBf16 : kFp32);
+  for (const Variant& v : variants()) {
+    if (v.table == nullptr) continue;
+    options.isa = v.isa;
+    const std::vector<Variant> of_bf16 = variants(kBf16);
+    const bool chosen = std::any_of(of_bf16.begin(), of_bf16.end(), [&](const Variant& b) {
+      return b.isa == v.isa && b.isa != "portable" && b.table != nullptr;
+    });
+    EXPECT_EQ(choose_variants(options).precision, chosen ? kBf16 : kFp32) << v.isa;
+  }
 }
 
 TEST(Precision, WhatCannotRunIsRefused) {
