@@ -9,8 +9,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "engine/executor.h"
 #include "engine/passes.h"
+#include "engine/split.h"
 #include "kernels/registry.h"
 #include "tests/reference.h"
 

@@ -196,9 +196,7 @@ class Calibrator::Statistics : public Observer {
 Calibrator::Calibrator(std::shared_ptr<const Plan> plan, int threads)
     : plan_(std::move(plan)),
       statistics_(std::make_unique<Statistics>(*plan_)),
-      session_(plan_, threads, 0) {
-  session_.observe(statistics_.get());
-}
+      session_(plan_, threads, 0, statistics_.get()) {}
 Calibrator::~Calibrator() = default;
 
 template <typename T>

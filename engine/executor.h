@@ -11,6 +11,8 @@
 
 namespace convmixer {
 
+class Runner;
+
 // Sees the activations of an fp32 plan of ours without Strassen products, whose panels are scaled.
 class Observer {
  public:
@@ -28,7 +30,9 @@ class Observer {
 class Session {
  public:
   // threads ≥ 1; chunk_size ≥ 0, where 0 lets the cache sizes decide. Allocates all that runs need.
-  Session(std::shared_ptr<const Plan> plan, int threads, int chunk_size);
+  // An observer, which is not owned, sees every run.
+  Session(std::shared_ptr<const Plan> plan, int threads, int chunk_size,
+          Observer* observer = nullptr);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -40,28 +44,22 @@ class Session {
   // Runs allocate nothing (oneDNN aside), and cannot fail, except after fork(): the child's first
   // run starts threads, since the parent's did not come along, and that can be refused.
 
-  // From now on; null: nobody. Not owned.
-  void observe(Observer* observer);
-
   // FLOP/s of multiply-adds on the session's threads (engine/peak.h): of the plan's variant, or of
   // the best that can run here where the plan is oneDNN's.
   double measure_fma_peak();
 
-  int threads() const;
+  int threads() const { return threads_; }
   int chunk_size() const;
   std::size_t arena_bytes() const;
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
-};
+  template <typename T>
+  void run_chunks(const T* src, std::size_t n, float* logits, float* features);
+  void finish_features(std::size_t n, float* features) const;
 
-// How the work of one layer over n images is cut: strips of `rows` rows of pixels and, where there
-// are more threads than strips, each strip's output channels in `parts`. `rows` is given or, where
-// it is 0, chosen.
-struct Split {
-  int rows, strips, parts;
+  const std::shared_ptr<const Plan> plan_;
+  const std::unique_ptr<Runner> runner_;
+  const int threads_;
 };
-Split choose_split(const Geometry& geometry, int n, int threads, int oc_tiles, int rows = 0);
 
 }  // namespace convmixer

@@ -53,7 +53,7 @@ struct NativeBlock {
 };
 
 // Our own kernels. A block is one step: strips of pixel rows, depthwise straight into the panel of
-// the pointwise product, see executor.h.
+// the pointwise product, see native_runner.cpp.
 struct NativePlan {
   const KernelTable* table = nullptr;
   const KernelTable* head_table = nullptr;       // the same instruction set's of fp32, for `head`

@@ -4,12 +4,17 @@
 //   dot(x, w, sum)          sum + Σ of a word's products
 //   accumulate(sum, x, w)   the same, in the register that holds sum
 //   to_float, add_sums      of sums
+//   subtract_sums           where kUnscale
+//   ones(n)                 a word of n ones and then zeros
 //   unpack(words, i)        value i of each word as float
 //   store_panel(dst, v)     kPerWord pixels of the panel, one behind the other (unaligned)
 //   store_plane(dst, v)     kPerWord pixels of a plane's group, where they are more than one
 //   store_patch(dst, src, scale)  kLanes values of an image, rounded; see PatchParams
+//   border_value(border)    what pixels beyond a row hold, as float, where kPerWord is more than 1
 //   chain(v, a, b)          the multiply-add that fma_peak counts, of v
-//   Patches                 of the patch embedding's operands
+//   Element                 of the patch embedding's panel
+//   Patches                 the P of the patch embedding's operands, which needs of all this only
+//                           accumulate, to_float, add_sums, store_patch, kPerWord and kUnscale
 // kUnscale: sums are int32, and zero points and scales lead to reals. kBorder: the border's value
 // is the layer's, and is written with its pixels. kExactGelu: GELU to fp32's accuracy.
 #pragma once

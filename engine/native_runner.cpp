@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// A chunk of images through our own kernels: one call of the threads, a barrier after each layer.
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "engine/calls.h"
+#include "engine/executor.h"
+#include "engine/layout.h"
+#include "engine/peak.h"
+#include "engine/runner.h"
+#include "engine/split.h"
+#include "engine/team.h"
+#include "engine/workers.h"
+
+namespace convmixer {
+namespace {
+
+class NativeRunner : public Runner {
+ public:
+  NativeRunner(const Plan& plan, int threads, int chunk_size, Observer* observer)
+      : plan_(plan),
+        native_(*plan.native),
+        layout_(plan.geometry, *plan.native->table),
+        threads_(threads),
+        chunk_(chunk_size != 0 ? chunk_size : choose_chunk(plan.geometry, *plan.native, threads)),
+        observer_(observer),
+        workers_(threads),
+        team_(threads) {
+    lay_out_arena();
+  }
+
+  void run(const float* src, int n, float* logits, float* features) override {
+    run_chunk(src, n, logits, features);
+  }
+  void run(const std::uint8_t* src, int n, float* logits, float* features) override {
+    run_chunk(src, n, logits, features);
+  }
+
+  double measure_fma_peak() override {
+    return convmixer::measure_fma_peak(*native_.table, workers_);
+  }
+
+  int chunk_size() const override { return chunk_; }
+  std::size_t arena_bytes() const override {
+    return arena_.bytes() + (plane_offset_.size() + head_offset_.size()) * sizeof(std::int32_t);
+  }
+
+ private:
+  void lay_out_arena() {
+    const Geometry& g = plan_.geometry;
+    const auto lanes = static_cast<std::size_t>(native_.table->lanes);
+    const int most_pixels = most_strip_rows(g, native_.strip_rows) * g.w;
+    const auto images = static_cast<std::size_t>(chunk_);
+    const auto pixels = static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w);
+    panel_floats_ = panel_words(plan_, most_pixels);
+    if (native_.strip_rows != 0) {
+      scratch_floats_ = strassen_floats(*native_.table, g.dim, most_pixels);
+    }
+    const auto team_size = static_cast<std::size_t>(threads_);
+    const std::pair<float**, std::size_t> parts[] = {
+        {&panels_, panel_floats_ * team_size},
+        {&scratch_, scratch_floats_ * team_size},
+        {&planes_[0], images * layout_.image_stride},
+        {&planes_[1], images * layout_.image_stride},
+        {&head_panel_, static_cast<std::size_t>(layout_.blocks) * head_stride()},
+        {&head_dst_, static_cast<std::size_t>(native_.head.oc_blk) * head_stride()}};
+    std::size_t floats = 0;
+    for (const auto& [part, size] : parts) floats += spread_stride(size);
+    arena_ = Buffer<float>(floats);
+    float* next = arena_.data();
+    for (const auto& [part, size] : parts) {
+      *part = next;
+      next += spread_stride(size);
+    }
+    for (std::size_t i = 0; i < pixels; ++i) {
+      plane_offset_.push_back(static_cast<std::int32_t>(layout_.pixel(static_cast<int>(i))));
+    }
+    for (std::size_t i = 0; i < images; ++i)
+      head_offset_.push_back(static_cast<std::int32_t>(i * lanes));
+  }
+
+  std::size_t head_stride() const {
+    return spread_stride(static_cast<std::size_t>(chunk_) *
+                         static_cast<std::size_t>(native_.table->lanes));
+  }
+
+  // One task of a layer: image, rows and output channels.
+  struct Task {
+    int image, y_begin, y_end, tile_begin, tile_end;
+    int pixels(int w) const { return (y_end - y_begin) * w; }
+  };
+  Task task(const Split& s, int index, int tiles) const {
+    const int part = index % s.parts, strip = index / s.parts % s.strips;
+    Task t{};
+    t.image = index / s.parts / s.strips;
+    t.y_begin = strip * s.rows;
+    t.y_end = std::min(plan_.geometry.h, t.y_begin + s.rows);
+    t.tile_begin = static_cast<int>(static_cast<long>(tiles) * part / s.parts);
+    t.tile_end = static_cast<int>(static_cast<long>(tiles) * (part + 1) / s.parts);
+    return t;
+  }
+
+  // A task's pixels, from a panel into planes.
+  PointwiseParams product(const PackedPointwise& w, const Task& t, const float* panel,
+                          std::ptrdiff_t panel_block_stride, float* planes_of_chunk) const {
+    PointwiseParams p = product_params(
+        w, layout_, plane_offset_.data(), t.y_begin, t.y_end, panel, panel_block_stride,
+        planes_of_chunk + static_cast<std::size_t>(t.image) * layout_.image_stride);
+    p.tile_begin = t.tile_begin;
+    p.tile_end = t.tile_end;
+    return p;
+  }
+
+  template <typename T>
+  void patch_embed(const Task& t, const T* src, float* panel, float* dst) const {
+    constexpr bool kRaw = sizeof(T) == 1;
+    const KernelTable& table = *native_.table;
+    const PackedPointwise& w = kRaw ? native_.patch_embed_raw : native_.patch_embed;
+    const T* const image = src + static_cast<std::size_t>(t.image) * plan_.geometry.image_values();
+    const PatchParams p = patch_params(plan_, image, t.y_begin, t.y_end, panel);
+    (kRaw ? table.patches_u8 : table.patches_f32)(&p);
+    const PointwiseParams q = product(w, t, panel, p.panel_block_stride, dst);
+    table.patch_embed[w.activation](&q);
+    if (observer_ != nullptr) show(0, w, q);
+  }
+
+  // What a product has made.
+  void show(int tensor, const PackedPointwise& w, const PointwiseParams& p) const {
+    const int vectors = native_.table->oc_tile / native_.table->lanes;
+    observer_->see(tensor, p.tile_begin * vectors, std::min(w.oc_blk, p.tile_end * vectors), p.dst,
+                   p.dst_block_stride, p.dst_offset, p.pixels);
+  }
+
+  // Depth-first: the strip's depthwise results of all channels go into the panel, which stays in
+  // the thread's cache, and the pointwise product reads it there. (Where the output channels are
+  // split, each part computes the panel for itself: no thread waits for another inside a layer.)
+  void block(std::size_t index, const Task& t, const float* src, float* panel, float* sums,
+             float* dst) const {
+    const KernelTable& table = *native_.table;
+    const NativeBlock& b = native_.blocks[index];
+    if (t.tile_begin == t.tile_end) return;  // more parts than a Strassen product has tiles
+    const float* const image =
+        src + static_cast<std::size_t>(t.image) * layout_.image_stride + layout_.first_pixel();
+    for (int c = 0; c < layout_.blocks; ++c) {
+      const DepthwiseParams p =
+          depthwise_params(table, layout_, b.depthwise, image, c, t.y_begin, t.y_end, panel);
+      table.depthwise[b.depthwise.activation](&p);
+    }
+    const std::ptrdiff_t stride = panel_stride(table, t.pixels(layout_.w));
+    const PointwiseParams p = product(b.pointwise, t, panel, stride, dst);
+    multiply(table, b.pointwise, p, sums);
+    if (observer_ == nullptr) return;
+    const int tensor = 2 * static_cast<int>(index) + 1;
+    if (t.tile_begin == 0) {
+      observer_->see(tensor, 0, layout_.blocks, panel, stride, nullptr, p.pixels);
+    }
+    show(tensor + 1, b.pointwise, p);
+  }
+
+  // Of channel block c, into the classifier's panel, where images stand side by side.
+  void mean(int image, int c, const float* src) {
+    const KernelTable& table = *native_.table;
+    const MeanParams p = mean_params(
+        plan_, layout_, src + static_cast<std::size_t>(image) * layout_.image_stride, c,
+        head_panel_ + static_cast<std::size_t>(c) * head_stride() + image * table.lanes);
+    table.mean(&p);
+  }
+
+  template <typename T>
+  void run_chunk(const T* src, int n, float* logits, float* features) {
+    const Geometry& g = plan_.geometry;
+    const Split split = choose_split(g, n, threads_, native_.patch_embed.tiles, native_.strip_rows);
+    const int tasks = n * split.strips * split.parts;
+    const auto stride = static_cast<std::ptrdiff_t>(head_stride());
+    workers_.run([&](int member) {
+      float* const panel = panels_ + panel_floats_ * static_cast<std::size_t>(member);
+      float* const sums = scratch_ + scratch_floats_ * static_cast<std::size_t>(member);
+      float *from = planes_[0], *to = planes_[1];
+      team_.run_tasks(member, tasks, [&](int i) {
+        patch_embed(task(split, i, native_.patch_embed.tiles), src, panel, from);
+      });
+      for (std::size_t b = 0; b < native_.blocks.size(); ++b) {
+        const int tiles = native_.blocks[b].pointwise.tiles;
+        team_.run_tasks(member, tasks,
+                        [&](int i) { block(b, task(split, i, tiles), from, panel, sums, to); });
+        std::swap(from, to);
+      }
+      team_.run_tasks(member, n * layout_.blocks,
+                      [&](int i) { mean(i / layout_.blocks, i % layout_.blocks, from); });
+      team_.run_tasks(member, native_.head.tiles, [&](int i) {
+        PointwiseParams p = pointwise_params(native_.head);
+        p.panel = head_panel_;
+        p.panel_block_stride = p.dst_block_stride = stride;
+        p.pixels = n;
+        p.dst = head_dst_;
+        p.dst_offset = head_offset_.data();
+        p.tile_begin = i;
+        p.tile_end = i + 1;
+        native_.head_table->pointwise[native_.head.activation](&p);
+      });
+    });
+    unpack(head_dst_, n, g.num_classes, logits);
+    if (features != nullptr) unpack(head_panel_, n, g.dim, features);
+  }
+
+  // [block][image][lane] → (n, count).
+  void unpack(const float* src, int n, int count, float* dst) const {
+    const auto lanes = static_cast<std::size_t>(native_.table->lanes);
+    for (std::size_t image = 0; image < static_cast<std::size_t>(n); ++image) {
+      for (std::size_t c = 0; c < static_cast<std::size_t>(count); ++c) {
+        *dst++ = src[c / lanes * head_stride() + image * lanes + c % lanes];
+      }
+    }
+  }
+
+  const Plan& plan_;
+  const NativePlan& native_;
+  const PlaneLayout layout_;
+  const int threads_, chunk_;
+  Observer* const observer_;
+  Workers workers_;
+  Team team_;
+
+  // A panel for each thread, and Strassen's sums of it; [2][chunk images] planes; the classifier's
+  // panel and result. All in one buffer, in this order, so that also the panels, which are small
+  // but read most, lie in huge pages; the buffer's end may not (docs/performance.md).
+  std::size_t panel_floats_ = 0, scratch_floats_ = 0;
+  Buffer<float> arena_;
+  float *panels_ = nullptr, *scratch_ = nullptr, *planes_[2] = {}, *head_panel_ = nullptr,
+        *head_dst_ = nullptr;
+  std::vector<std::int32_t> plane_offset_, head_offset_;
+};
+
+}  // namespace
+
+std::unique_ptr<Runner> make_native_runner(const Plan& plan, int threads, int chunk_size,
+                                           Observer* observer) {
+  return std::make_unique<NativeRunner>(plan, threads, chunk_size, observer);
+}
+
+}  // namespace convmixer

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a run of ours is cut: batches into chunks, layers into strips of pixel rows.
+#pragma once
+
+#include "engine/plan.h"
+
+namespace convmixer {
+
+// How the work of one layer over n images is cut: strips of `rows` rows of pixels and, where there
+// are more threads than strips, each strip's output channels in `parts`. `rows` is given or, where
+// it is 0, chosen.
+struct Split {
+  int rows, strips, parts;
+};
+Split choose_split(const Geometry& geometry, int n, int threads, int oc_tiles, int rows = 0);
+
+// The most rows of a strip that choose_split gives for any n and threads.
+int most_strip_rows(const Geometry& geometry, int rows = 0);
+
+// Images of a chunk: enough for 16 tasks a thread in every layer, so that threads wait little for
+// each other at its end, as long as the activations of all of them leave half of the L3 cache to
+// the weights; but in any case a task for each thread.
+int choose_chunk(const Geometry& geometry, const NativePlan& native, int threads);
+
+}  // namespace convmixer
