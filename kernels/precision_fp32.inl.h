@@ -14,7 +14,7 @@
 //   chain(v, a, b)          the multiply-add that fma_peak counts, of v
 //   Element                 of the patch embedding's panel
 //   Patches                 the P of the patch embedding's operands, which needs of all this only
-//                           accumulate, to_float, add_sums, store_patch, kPerWord and kUnscale
+//                           accumulate, to_float, add_sums, store_patch, Element and two constants
 // kUnscale: sums are int32, and zero points and scales lead to reals. kBorder: the border's value
 // is the layer's, and is written with its pixels. kExactGelu: GELU to fp32's accuracy.
 #pragma once
