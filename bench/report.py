@@ -21,7 +21,8 @@ import roofline
 from measuring import cpu_name, shown_command, spread
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-VARIANTS = ["avx512", "avx2", "portable", "onednn", "avx512_bf16", "avx512_vnni", "avxvnni", "avx2_int8"]
+VARIANTS = ["avx512", "avx2", "portable", "onednn", "avx512_bf16", "onednn_bf16", "avx512_vnni", "avxvnni",
+            "avx2_int8", "onednn_int8"]
 PRECISIONS = ["fp32", "bf16", "int8"]
 DOCS = os.path.join(preset_models.ROOT, "docs")
 MADE_BY = {
@@ -105,7 +106,7 @@ def kernels_section(kernels, medians):
     return f"""### Layers
 
 {context.get('cpu', 'unknown CPU')}, one thread, {context['date'][:10]}: `build/release/bin/bench_kernels`, medians of \
-{repetitions} repetitions. Percent of the variant's own peak ({peaks}; oneDNN: of the best of fp32).
+{repetitions} repetitions. Percent of the variant's own peak ({peaks}; oneDNN: of the precision's best).
 
 {table(['layer'] + variants, rows)}
 

@@ -21,6 +21,9 @@ struct Candidate {
 // does.
 std::vector<Candidate> candidates(const PlanOptions& options);
 
+// Why oneDNN has no primitives of a precision here that are worth asking for; "" where it has.
+std::string lacks_onednn(Precision precision, bool emulated_too = false);
+
 // What kAuto means here: bf16 where a variant of it can run and nothing is asked for that only fp32
 // has (Strassen products, isa portable), else fp32.
 Precision chosen_precision(const PlanOptions& options);

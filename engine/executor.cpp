@@ -7,6 +7,7 @@
 
 #include "engine/calls.h"
 #include "engine/layout.h"
+#include "engine/onednn_layers.h"
 #include "engine/openmp.h"
 #include "engine/peak.h"
 #include "engine/team.h"
@@ -285,11 +286,7 @@ struct Session::Impl {
     instance->run(src, false, logits, features);
   }
   void run_onednn(const std::uint8_t* src, float* logits, float* features) {
-    const auto pixels = static_cast<std::size_t>(plan->geometry.image_h) *
-                        static_cast<std::size_t>(plan->geometry.image_w);
-    for (std::size_t i = 0; i < pixels; ++i) {
-      for (std::size_t c = 0; c < 3; ++c) raw_image[c * pixels + i] = src[i * 3 + c];
-    }
+    unpack_image(src, plan->geometry, raw_image.data());
     instance->run(raw_image.data(), true, logits, features);
   }
 
