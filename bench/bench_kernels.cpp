@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -209,6 +211,20 @@ void add_all() {
   }
 }
 
+// The short name of the commit that the folder of this program belongs to, with a + where files
+// differ from it: what commit_of of bench/measuring.py tells.
+std::string commit() {
+  const auto folder = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  const std::string command = fmt::format(
+      "git -C '{}' describe --always --exclude '*' --dirty=+ 2> /dev/null", folder.string());
+  std::string text;
+  if (std::FILE* const git = popen(command.c_str(), "r")) {
+    for (int c = std::fgetc(git); c > ' '; c = std::fgetc(git)) text += static_cast<char>(c);
+    pclose(git);
+  }
+  return text.empty() ? "unknown commit" : text;
+}
+
 // What this CPU or build cannot run, and why. (Google Benchmark has no skip that is not an error
 // before 1.8.)
 void tell_what_is_left_out() {
@@ -230,6 +246,7 @@ int main(int argc, char** argv) {
   omp_set_num_threads(1);  // oneDNN's
 #endif
   benchmark::AddCustomContext("cpu", cpu_name());
+  benchmark::AddCustomContext("commit", bench::commit());
   benchmark::AddCustomContext("compiler", __VERSION__);
   benchmark::AddCustomContext("flags", CONVMIXER_BENCH_FLAGS);
   benchmark::AddCustomContext("threads", "1");
