@@ -170,7 +170,7 @@ void add_all() {
     const std::string p =
         fmt::format("c{0}_p{1}_{2}x{2}", preset.dim, preset.patch_size, preset.side());
     const std::string h =
-        fmt::format("c{0}_{1}x{1}_{2}", preset.dim, preset.side(), preset.num_classes);
+        fmt::format("c{0}_{1}x{1}_{2}", preset.dim, preset.side(), Preset::kClasses);
     for (const KernelTable* table : all_tables()) {
       const std::string v = fmt::format("/{}/", table->name);
       for (const Strassen strassen : {Strassen::kOff, Strassen::kOn, Strassen::kTwo}) {

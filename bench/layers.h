@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "bench/random_layers.h"
-#include "bench/shapes.h"
+#include "cli/presets.h"
 #include "engine/calls.h"
 #include "engine/layout.h"
 #include "engine/plan.h"

@@ -9,11 +9,11 @@ namespace {
 
 Geometry geometry_of(const Preset& preset) {
   Geometry g{};
-  g.image_h = g.image_w = preset.image_size;
+  g.image_h = g.image_w = Preset::kImageSize;
   g.patch_size = preset.patch_size;
   g.h = g.w = preset.side();
   g.dim = preset.dim;
-  g.num_classes = preset.num_classes;
+  g.num_classes = Preset::kClasses;
   g.kernel_size = preset.kernel_size;
   return g;
 }

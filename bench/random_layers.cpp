@@ -36,7 +36,7 @@ Node random_node(Op op, const char* name, int ic, int oc, int kernel_size, int k
 Graph random_graph(const Preset& preset) {
   Random random;
   Graph graph;
-  graph.h = graph.w = preset.image_size;
+  graph.h = graph.w = Preset::kImageSize;
   const int dim = preset.dim, k = preset.kernel_size, p = preset.patch_size;
   const Activation activation = preset.relu ? Activation::kRelu : Activation::kGelu;
   graph.nodes.push_back(random_node(Op::kPatchEmbed, "stem", 3, dim, p, 3 * p * p, random));
@@ -55,7 +55,7 @@ Graph random_graph(const Preset& preset) {
   mean.op = Op::kMean;
   mean.ic = mean.oc = dim;
   graph.nodes.push_back(mean);
-  graph.nodes.push_back(random_node(Op::kLinear, "head", dim, preset.num_classes, 1, dim, random));
+  graph.nodes.push_back(random_node(Op::kLinear, "head", dim, Preset::kClasses, 1, dim, random));
   return graph;
 }
 

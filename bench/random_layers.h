@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "bench/shapes.h"
+#include "cli/presets.h"
 #include "engine/graph.h"
 #include "engine/scales.h"
 #include "kernels/kernels.h"
