@@ -64,7 +64,6 @@ void write_text(const std::string& src, char* text, std::size_t capacity, std::s
 struct ModelData {
   ModelConfig config;
   std::shared_ptr<const Plan> plan;
-  const char* isa;  // of static storage
   std::uint64_t num_parameters;
 };
 
@@ -94,7 +93,6 @@ std::shared_ptr<const ModelData> open_model(const convmixer_model_options* given
     if (e.code() != Code::kFormat) throw;
     throw Error(e.code(), fmt::format("{}: {}", checkpoint.name, e.what()));
   }
-  model->isa = model->plan->native ? model->plan->native->table->name : "onednn";
   return model;
 }
 
@@ -107,7 +105,7 @@ convmixer_model_info info_of(const ModelData& model) {
   constexpr convmixer_precision kPrecisions[kPrecisionCount] = {
       CONVMIXER_PRECISION_FP32, CONVMIXER_PRECISION_BF16, CONVMIXER_PRECISION_INT8};
   info.precision = kPrecisions[model.plan->precision()];
-  info.isa = model.isa;
+  info.isa = model.plan->implementation();
   return info;
 }
 
@@ -145,8 +143,7 @@ void run(convmixer_session* session, const T* src, std::size_t n, float* logits,
     need(src, "src");
     need(logits, "logits");
     const ModelConfig& config = session->model->config;
-    const std::size_t bytes = std::max({std::size_t{3} * std::size_t(config.image_height) *
-                                            std::size_t(config.image_width) * sizeof(T),
+    const std::size_t bytes = std::max({config.image_values() * sizeof(T),
                                         std::size_t(config.num_classes) * sizeof(float),
                                         std::size_t(config.dim) * sizeof(float)});
     if (n > PTRDIFF_MAX / bytes) {
@@ -319,10 +316,8 @@ convmixer_status convmixer_transform(const convmixer_image* image,
     need(dst, "dst");
     const convmixer_image_options known = read_options(options);
     const TransformOptions transform = transform_options_of(known);
-    const std::uint64_t size =
-        std::uint64_t{3} * std::uint64_t(transform.height) * std::uint64_t(transform.width);
-    if (dst_size != size) {
-      refuse(fmt::format("dst_size is {}, expected {}: {} × {} × 3", dst_size, size,
+    if (dst_size != transform.bytes()) {
+      refuse(fmt::format("dst_size is {}, expected {}: {} × {} × 3", dst_size, transform.bytes(),
                          transform.height, transform.width));
     }
     load_image(*image, "the image", decode_options_of(known), transform, dst);

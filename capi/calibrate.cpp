@@ -99,9 +99,7 @@ convmixer_status convmixer_calibration_add_f32(convmixer_calibration* calibratio
     need(calibration, "calibration");
     if (n == 0) return;
     need(src, "src");
-    const ModelConfig& config = calibration->config;
-    const std::size_t bytes = std::size_t{3} * static_cast<std::size_t>(config.image_height) *
-                              static_cast<std::size_t>(config.image_width) * sizeof(*src);
+    const std::size_t bytes = calibration->config.image_values() * sizeof(*src);
     if (n > PTRDIFF_MAX / bytes) refuse(fmt::format("n is {}: no array is that large", n));
     const Turn turn = turn_of(*calibration);
     calibration->calibrator->add(src, n);
@@ -120,8 +118,7 @@ convmixer_status convmixer_calibration_add_images(convmixer_calibration* calibra
     const Turn turn = turn_of(*calibration);
     const DecodeOptions decode = decode_options_of(model_image_options(options));
     const TransformOptions transform = transform_of(calibration->config);
-    std::vector<std::uint8_t> pixels(3 * static_cast<std::size_t>(transform.height) *
-                                     static_cast<std::size_t>(transform.width));
+    std::vector<std::uint8_t> pixels(transform.bytes());
     for (std::size_t i = 0; i < count; ++i) {
       results[i].error[0] = '\0';
       results[i].status = CONVMIXER_OK;

@@ -100,8 +100,7 @@ DecodeRing::DecodeRing(const ImageJob& job, const TransformOptions& transform, s
       transform_(transform),
       block_(block),
       blocks_(blocks_in_ring(job.count, block, workers)),
-      image_bytes_(std::size_t{3} * static_cast<std::size_t>(transform.height) *
-                   static_cast<std::size_t>(transform.width)),
+      image_bytes_(transform.bytes()),
       pixels_(blocks_ * block_ * image_bytes_),
       decoded_(blocks_) {
   start(workers);

@@ -294,7 +294,7 @@ Precision Plan::precision() const {
   return native ? native->table->precision : onednn->precision();
 }
 
-std::string Plan::implementation() const { return native ? native->table->name : "onednn"; }
+const char* Plan::implementation() const { return native ? native->table->name : "onednn"; }
 
 std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<double, 3>& mean,
                                       const std::array<double, 3>& std,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,6 +32,11 @@ struct ModelConfig {
   std::string interpolation = "bicubic";  // or "bilinear"
   std::vector<std::string> labels;        // empty, or num_classes names
   bool stated_labels = false;             // false: nobody stated any, they are ImageNet's or none
+
+  // Of one image: 3 · image_height · image_width.
+  std::size_t image_values() const {
+    return 3 * static_cast<std::size_t>(image_height) * static_cast<std::size_t>(image_width);
+  }
 };
 
 // What the caller states; it wins over a config.json beside the weights, which wins over the
