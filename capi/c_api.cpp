@@ -146,27 +146,10 @@ void run(convmixer_session* session, const T* src, std::size_t n, float* logits,
     const std::size_t bytes = std::max({config.image_values() * sizeof(T),
                                         std::size_t(config.num_classes) * sizeof(float),
                                         std::size_t(config.dim) * sizeof(float)});
-    if (n > PTRDIFF_MAX / bytes) {
-      refuse(fmt::format("n is {}: no array is that large", n));
-    }
+    need_room("n", n, bytes);
   }
   const Turn turn = turn_of(*session);
   if (n > 0) session->engine.run(src, n, logits, features);
-}
-
-// The images of a call whose outputs take `bytes` an image.
-ImageJob image_job(const convmixer_image* images, std::size_t count,
-                   const convmixer_image_options* given, std::size_t bytes, const char* name,
-                   const void* outputs, convmixer_result* results) {
-  const convmixer_image_options options = model_image_options(given);
-  if (count > 0) {
-    need(images, "images");
-    need(outputs, name);
-    need(results, "results");
-    if (count > PTRDIFF_MAX / std::max(sizeof(*results), bytes))
-      refuse(fmt::format("count is {}: no array is that large", count));
-  }
-  return {images, count, decode_options_of(options), results};
 }
 
 }  // namespace
@@ -335,11 +318,11 @@ convmixer_status convmixer_classify(convmixer_session* session, const convmixer_
       refuse(fmt::format("top_k is {}, expected 1 to {}, the number of classes", top_k,
                          config.num_classes));
     }
-    const ImageJob job =
-        image_job(images, count, options, sizeof(*predictions) * std::size_t(top_k), "predictions",
-                  predictions, results);
+    const ImageJob job = image_job(images, count, options, results);
+    if (count > 0) need(predictions, "predictions");
+    need_room("count", count, sizeof(*predictions) * std::size_t(top_k));
     const Turn turn = turn_of(*session);
-    if (count > 0) classify(session->engine, config, job, top_k, predictions);
+    classify(session->engine, config, job, top_k, predictions);
   });
 }
 
@@ -350,10 +333,10 @@ convmixer_status convmixer_run_images(convmixer_session* session, const convmixe
     need(session, "session");
     const ModelConfig& config = session->model->config;
     const auto classes = static_cast<std::size_t>(config.num_classes);
-    const ImageJob job =
-        image_job(images, count, options, classes * sizeof(*logits), "logits", logits, results);
+    const ImageJob job = image_job(images, count, options, results);
+    if (count > 0) need(logits, "logits");
+    need_room("count", count, classes * sizeof(*logits));
     const Turn turn = turn_of(*session);
-    if (count == 0) return;
     run_images(session->engine, config, job, [&](std::size_t i, const float* row) {
       std::copy_n(row, classes, logits + i * classes);
     });

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "capi/failure.h"
+#include "capi/image_options.h"
 #include "support/buffer.h"
 #include "support/error.h"
 #include "support/file_map.h"
@@ -244,6 +245,17 @@ void load_image(const convmixer_image& image, const std::string& name, const Dec
   }
 }
 
+ImageJob image_job(const convmixer_image* images, std::size_t count,
+                   const convmixer_image_options* given, convmixer_result* results) {
+  const convmixer_image_options options = model_image_options(given);
+  if (count > 0) {
+    need(images, "images");
+    need(results, "results");
+    need_room("count", count, std::max(sizeof(*images), sizeof(*results)));
+  }
+  return {images, count, decode_options_of(options), results};
+}
+
 Ranking::Ranking(int num_classes)
     : powers_(static_cast<std::size_t>(num_classes)),
       keys_(powers_.size()),
@@ -277,6 +289,7 @@ void Ranking::best(const float* logits, int top_k, convmixer_prediction* dst) {
 
 void run_images(Session& session, const ModelConfig& config, const ImageJob& job,
                 const LogitsSink& sink) {
+  if (job.count == 0) return;
   const auto classes = static_cast<std::size_t>(config.num_classes);
   const std::size_t block =
       std::clamp<std::size_t>(static_cast<std::size_t>(session.chunk_size()), 1, job.count);
