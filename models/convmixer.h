@@ -50,6 +50,12 @@ struct ConfigOverrides {
   std::optional<std::vector<std::string>> labels{};
 };
 
+// timm's names of a block's tensors, up to and with their last dot.
+struct BlockKeys {
+  explicit BlockKeys(std::size_t block);
+  std::string depthwise, depthwise_batchnorm, pointwise, pointwise_batchnorm;
+};
+
 // Sizes come from the tensors' shapes; the rest from overrides, else from the config.json, else
 // from the JSON under `convmixer` in the metadata, else: ReLU for 768/32 kernel 7 patch 7, GELU
 // otherwise, 224 pixels, crop 0.96, bicubic, ImageNet's mean, std and, of 1,000 classes, labels.
