@@ -211,16 +211,9 @@ void run_block(Session& session, const std::uint8_t* pixels, std::size_t good, f
 
 }  // namespace
 
-Interpolation parse_interpolation(const std::string& name) {
-  if (name == "bicubic") return Interpolation::kBicubic;
-  if (name == "bilinear") return Interpolation::kBilinear;
-  throw Error(Code::kInvalidArgument,
-              fmt::format("interpolation: expected bicubic or bilinear, found \"{}\"", name));
-}
-
 TransformOptions transform_of(const ModelConfig& config) {
   return {config.image_height, config.image_width, config.crop_pct,
-          parse_interpolation(config.interpolation)};
+          interpolation_named(config.interpolation).value};
 }
 
 void load_image(const convmixer_image& image, const std::string& name, const DecodeOptions& decode,

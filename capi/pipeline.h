@@ -16,9 +16,6 @@
 
 namespace convmixer {
 
-// "bilinear" or "bicubic"; throws Error(kInvalidArgument) for another name.
-Interpolation parse_interpolation(const std::string& name);
-
 // What `config` wants of its images.
 TransformOptions transform_of(const ModelConfig& config);
 
