@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each operator × variant × layer of the published models, on one thread: `<op>/<variant>/<shape>`.
 // A result is compared with the oracle before its clock starts. `peak%`: of the FMA peak of the
-// variant, measured in this process (oneDNN: of the best variant's).
+// variant, measured in this process (oneDNN: of the precision's best).
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -16,6 +18,8 @@
 #endif
 
 #include "bench/layers.h"
+#include "bench/onednn_layer.h"
+#include "engine/candidates.h"
 #include "engine/peak.h"
 #include "kernels/cpu.h"
 #include "kernels/registry.h"
@@ -141,11 +145,16 @@ void bench_gelu(benchmark::State& state, const KernelTable& table) {
   count(state, {flops * kCount, 2.0 * sizeof(float) * kCount}, peak_of(table));
 }
 
-void bench_onednn(benchmark::State& state, const Preset& preset, bool depthwise) {
-  OneDnnLayer layer(preset, depthwise);
+void bench_onednn(benchmark::State& state, const Preset& preset, Op op, Precision precision,
+                  bool u8) {
+  OneDnnLayer layer(preset, op, precision, u8);
   if (!correct(state, layer.check())) return;
   for (auto _ : state) layer.run();
-  count(state, layer.work(), peak_of(*available_tables().front()));
+  count(state, layer.work(), peak_of(*available_tables(precision).front()));
+}
+
+std::string onednn_name(Precision precision) {
+  return precision == kFp32 ? "onednn" : fmt::format("onednn_{}", precision_name(precision));
 }
 
 template <typename F>
@@ -161,7 +170,7 @@ void add_all() {
     const std::string p =
         fmt::format("c{0}_p{1}_{2}x{2}", preset.dim, preset.patch_size, preset.side());
     const std::string h =
-        fmt::format("c{0}_{1}x{1}_{2}", preset.dim, preset.side(), preset.num_classes);
+        fmt::format("c{0}_{1}x{1}_{2}", preset.dim, preset.side(), Preset::kClasses);
     for (const KernelTable* table : all_tables()) {
       const std::string v = fmt::format("/{}/", table->name);
       for (const Strassen strassen : {Strassen::kOff, Strassen::kOn, Strassen::kTwo}) {
@@ -183,12 +192,48 @@ void add_all() {
       if (table->precision != kFp32) continue;  // the classifier is fp32's in all of them
       add("head" + v + h, [&, table](auto& s) { bench_head(s, preset, *table); });
     }
-    if (onednn::version().empty()) continue;
-    add("pointwise/onednn/" + c, [&](auto& s) { bench_onednn(s, preset, false); });
-    add("depthwise/onednn/" + k, [&](auto& s) { bench_onednn(s, preset, true); });
+    for (const Precision precision : {kFp32, kBf16, kInt8}) {
+      if (!lacks_onednn(precision).empty()) continue;
+      const std::string v = fmt::format("/{}/", onednn_name(precision));
+      const auto add_layer = [&](const std::string& name, Op op, bool u8 = false) {
+        add(name,
+            [&preset, op, precision, u8](auto& s) { bench_onednn(s, preset, op, precision, u8); });
+      };
+      add_layer("pointwise" + v + c, Op::kPointwise);
+      add_layer("depthwise" + v + k, Op::kDepthwise);
+      add_layer("patch_embed_f32" + v + p, Op::kPatchEmbed);
+      add_layer("patch_embed_u8" + v + p, Op::kPatchEmbed, true);
+      if (precision == kFp32) add_layer("head" + v + h, Op::kHead);
+    }
   }
   for (const KernelTable* table : all_tables()) {
     add(fmt::format("gelu/{}/2048", table->name), [=](auto& s) { bench_gelu(s, *table); });
+  }
+}
+
+// The short name of the commit that the folder of this program belongs to, with a + where files
+// differ from it: what commit_of of bench/measuring.py tells.
+std::string commit() {
+  const auto folder = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  const std::string command = fmt::format(
+      "git -C '{}' describe --always --exclude '*' --dirty=+ 2> /dev/null", folder.string());
+  std::string text;
+  if (std::FILE* const git = popen(command.c_str(), "r")) {
+    for (int c = std::fgetc(git); c > ' '; c = std::fgetc(git)) text += static_cast<char>(c);
+    pclose(git);
+  }
+  return text.empty() ? "unknown commit" : text;
+}
+
+// What this CPU or build cannot run, and why. (Google Benchmark has no skip that is not an error
+// before 1.8.)
+void tell_what_is_left_out() {
+  for (const Precision precision : {kFp32, kBf16, kInt8}) {
+    for (const Variant& v : variants(precision)) {
+      if (v.table == nullptr) benchmark::AddCustomContext("without_" + v.name, v.refusal);
+    }
+    const std::string lacks = lacks_onednn(precision);
+    if (!lacks.empty()) benchmark::AddCustomContext("without_" + onednn_name(precision), lacks);
   }
 }
 
@@ -201,6 +246,7 @@ int main(int argc, char** argv) {
   omp_set_num_threads(1);  // oneDNN's
 #endif
   benchmark::AddCustomContext("cpu", cpu_name());
+  benchmark::AddCustomContext("commit", bench::commit());
   benchmark::AddCustomContext("compiler", __VERSION__);
   benchmark::AddCustomContext("flags", CONVMIXER_BENCH_FLAGS);
   benchmark::AddCustomContext("threads", "1");
@@ -208,6 +254,7 @@ int main(int argc, char** argv) {
     benchmark::AddCustomContext(fmt::format("fma_peak_{}", table->name),
                                 fmt::format("{:.1f} GFLOP/s", bench::peak_of(*table) / 1e9));
   }
+  bench::tell_what_is_left_out();
   bench::add_all();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;

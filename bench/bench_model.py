@@ -16,10 +16,10 @@ import shlex
 import subprocess
 import sys
 
+import presets
 from measuring import commit_of, shown_command
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-PRESETS = ["convmixer_1536_20", "convmixer_1024_20", "convmixer_768_32", "convmixer_256_8"]
+ROOT, PRESETS = pathlib.Path(presets.ROOT), list(presets.PRESETS)
 BATCHES = [1, 8, 16, 32]
 # The variants of each precision, in the order in which the library chooses (but with AMX), and what --isa calls them.
 VARIANTS = {

@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "bench/shapes.h"
+#include "bench/random_layers.h"
+#include "cli/presets.h"
 #include "engine/calls.h"
 #include "engine/layout.h"
 #include "engine/plan.h"
-#include "kernels/onednn.h"
 
 namespace convmixer::bench {
 
@@ -21,9 +21,11 @@ namespace convmixer::bench {
 struct Work {
   double flops, bytes;
 };
-
-// A fused graph of the preset's shape with two blocks and random weights.
-Graph random_graph(const Preset& preset);
+// `size`: bytes of a weight and a value; src_size: of one of the image.
+Work pointwise_work(const Geometry& g, double size);
+Work depthwise_work(const Geometry& g, double size);
+Work patch_embed_work(const Geometry& g, double src_size, double size);
+Work head_work(const Geometry& g);
 
 class Layers {
  public:
@@ -35,17 +37,20 @@ class Layers {
   void patch_embed(bool u8);
   void head();  // mean over pixels, classifier
 
-  // "" or what is wrong: a part of the layer's result against the oracle.
+  // A part of the layer's result against the oracle: bench/checks.h.
   std::string check_pointwise();
   std::string check_depthwise();
   std::string check_patch_embed(bool u8);
   std::string check_head();
 
   const Buffer<float>& pointwise_weights() const { return block().pointwise.weights; }
-  Work pointwise_work() const;
-  Work depthwise_work() const;
-  Work patch_embed_work(bool u8) const;
-  Work head_work() const;
+  Work pointwise_work() const { return bench::pointwise_work(plan_->geometry, value_size()); }
+  Work depthwise_work() const { return bench::depthwise_work(plan_->geometry, value_size()); }
+  Work patch_embed_work(bool u8) const {
+    return bench::patch_embed_work(plan_->geometry, u8 ? 1 : sizeof(float),
+                                   4.0 / patch_per_word(table_));
+  }
+  Work head_work() const { return bench::head_work(plan_->geometry); }
 
  private:
   const NativeBlock& block() const { return plan_->native->blocks[0]; }
@@ -53,6 +58,7 @@ class Layers {
   DepthwiseParams convolution(int channel_block, int first_row, int rows);
   void patches(bool u8, int first_row, int rows);
   int rows_at(int first_row) const;
+  int value_size() const { return 4 / table_.per_word; }  // bytes
   // A channel's pixel as a real, whatever the precision: in a panel; in planes, from pixel (0, 0).
   float panel_value(const float* panel, std::ptrdiff_t block_stride, int c, int pixel) const;
   float plane_value(const float* first_pixel, int c, int pixel) const;
@@ -62,27 +68,9 @@ class Layers {
   std::shared_ptr<const Plan> plan_;
   PlaneLayout layout_;
   int rows_;  // of a strip
-  Buffer<float> panel_, scratch_, src_, dst_, image_, means_, logits_;
-  std::vector<std::uint8_t> bytes_;
+  Buffer<float> panel_, scratch_, src_, dst_, means_, logits_;
+  Image image_;
   std::vector<std::int32_t> offset_;
-};
-
-// One operator of the preset as a oneDNN primitive, in the blocked layout between layers.
-class OneDnnLayer {
- public:
-  OneDnnLayer(const Preset& preset, bool depthwise);  // else pointwise
-  void run();
-  std::string check();
-  Work work() const { return work_; }
-
- private:
-  Graph graph_;
-  const Node* node_;
-  int side_, lanes_ = 0;
-  Work work_;
-  onednn::Program program_{kFp32};
-  std::unique_ptr<onednn::Instance> instance_;
-  Buffer<float> src_, dst_;
 };
 
 }  // namespace convmixer::bench

@@ -39,10 +39,9 @@ def cpu_name():
 
 def commit_of(folder):
     """The short name of the commit, with a + where files differ from it."""
-    def git(*arguments):
-        return subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True).stdout.strip()
-    commit = git("rev-parse", "--short", "HEAD")
-    return commit + "+" * bool(git("status", "--porcelain", "--untracked-files=no")) if commit else "unknown commit"
+    git = subprocess.run(["git", "-C", folder, "describe", "--always", "--exclude", "*", "--dirty=+"],
+                         capture_output=True, text=True)
+    return git.stdout.strip() or "unknown commit"
 
 
 def shown_command(words):

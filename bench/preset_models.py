@@ -7,15 +7,8 @@ import struct
 import numpy as np
 
 from convmixer_ctypes import Error
+from presets import PRESETS, ROOT
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-PRESETS = {  # dim, depth, kernel_size, patch_size, activation
-    "convmixer_1536_20": (1536, 20, 9, 7, "gelu"),
-    "convmixer_1024_20": (1024, 20, 9, 14, "gelu"),
-    "convmixer_768_32": (768, 32, 7, 7, "relu"),
-    "convmixer_256_8": (256, 8, 9, 7, "gelu"),
-}
 RECIPE = 1  # of the weights; files written by another recipe are written anew
 
 

@@ -3,7 +3,7 @@
 """Writes what was measured into docs/performance.md, between its two markers, and docs/roofline.svg.
 
 Reads kernels.json, models.json and peers.json of build/bench (`make bench` writes them). Nothing is written unless
-all are there. Machines are told by their CPU; host names and paths are left out.
+all are there. Machines are told by their CPU; host names and paths are left out. Standard library only.
 """
 import argparse
 import json
@@ -14,16 +14,15 @@ import statistics
 import sys
 import time
 
-import numpy as np
-
-import preset_models
 import roofline
 from measuring import cpu_name, shown_command, spread
+from presets import PRESETS, ROOT
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-VARIANTS = ["avx512", "avx2", "portable", "onednn", "avx512_bf16", "avx512_vnni", "avxvnni", "avx2_int8"]
+VARIANTS = ["avx512", "avx2", "portable", "onednn", "avx512_bf16", "onednn_bf16", "avx512_vnni", "avxvnni",
+            "avx2_int8", "onednn_int8"]
 PRECISIONS = ["fp32", "bf16", "int8"]
-DOCS = os.path.join(preset_models.ROOT, "docs")
+DOCS = os.path.join(ROOT, "docs")
 MADE_BY = {
     "kernels.json": "build/release/bin/bench_kernels --benchmark_out=build/bench/kernels.json "
                     "--benchmark_out_format=json --benchmark_repetitions=5",
@@ -72,7 +71,7 @@ def short(name):
 
 def kernel_medians(kernels):
     """(op, variant, preset or shape) → medians of the counters, in the order of the file."""
-    presets = {str(sizes[0]): short(name) for name, sizes in preset_models.PRESETS.items()}
+    presets = {str(sizes[0]): short(name) for name, sizes in PRESETS.items()}
     collected = {}
     for b in kernels["benchmarks"]:
         if b.get("error_occurred"):
@@ -105,7 +104,7 @@ def kernels_section(kernels, medians):
     return f"""### Layers
 
 {context.get('cpu', 'unknown CPU')}, one thread, {context['date'][:10]}: `build/release/bin/bench_kernels`, medians of \
-{repetitions} repetitions. Percent of the variant's own peak ({peaks}; oneDNN: of the best of fp32).
+{repetitions} repetitions. Percent of the variant's own peak ({peaks}; oneDNN: of the precision's best).
 
 {table(['layer'] + variants, rows)}
 
@@ -117,12 +116,11 @@ Points above the roof are Strassen products: counted are the FLOP of the plain p
 
 def memory_bandwidth():
     """GB/s of one thread that copies arrays larger than any cache, read and written: the best of some copies."""
-    src = np.ones(2 ** 28, np.uint8)
-    dst = np.zeros_like(src)
+    src, dst = memoryview(b"\1" * 2 ** 28), memoryview(bytearray(2 ** 28))
     best = 0.0
     for _ in range(7):
         begin = time.perf_counter()
-        np.copyto(dst, src)
+        dst[:] = src
         best = max(best, 2 * src.nbytes / (time.perf_counter() - begin) / 1e9)
     return best
 
@@ -208,7 +206,7 @@ def replace_measured(text, measured):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--input", default=os.path.join(preset_models.ROOT, "build", "bench"), metavar="FOLDER",
+    p.add_argument("--input", default=os.path.join(ROOT, "build", "bench"), metavar="FOLDER",
                    help="default: build/bench")
     p.add_argument("--output", default=DOCS, metavar="FOLDER", help="with performance.md; default: docs")
     a = p.parse_args()

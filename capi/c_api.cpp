@@ -64,7 +64,6 @@ void write_text(const std::string& src, char* text, std::size_t capacity, std::s
 struct ModelData {
   ModelConfig config;
   std::shared_ptr<const Plan> plan;
-  const char* isa;  // of static storage
   std::uint64_t num_parameters;
 };
 
@@ -94,7 +93,6 @@ std::shared_ptr<const ModelData> open_model(const convmixer_model_options* given
     if (e.code() != Code::kFormat) throw;
     throw Error(e.code(), fmt::format("{}: {}", checkpoint.name, e.what()));
   }
-  model->isa = model->plan->native ? model->plan->native->table->name : "onednn";
   return model;
 }
 
@@ -107,7 +105,7 @@ convmixer_model_info info_of(const ModelData& model) {
   constexpr convmixer_precision kPrecisions[kPrecisionCount] = {
       CONVMIXER_PRECISION_FP32, CONVMIXER_PRECISION_BF16, CONVMIXER_PRECISION_INT8};
   info.precision = kPrecisions[model.plan->precision()];
-  info.isa = model.isa;
+  info.isa = model.plan->implementation();
   return info;
 }
 
@@ -145,31 +143,13 @@ void run(convmixer_session* session, const T* src, std::size_t n, float* logits,
     need(src, "src");
     need(logits, "logits");
     const ModelConfig& config = session->model->config;
-    const std::size_t bytes = std::max({std::size_t{3} * std::size_t(config.image_height) *
-                                            std::size_t(config.image_width) * sizeof(T),
+    const std::size_t bytes = std::max({config.image_values() * sizeof(T),
                                         std::size_t(config.num_classes) * sizeof(float),
                                         std::size_t(config.dim) * sizeof(float)});
-    if (n > PTRDIFF_MAX / bytes) {
-      refuse(fmt::format("n is {}: no array is that large", n));
-    }
+    need_room("n", n, bytes);
   }
   const Turn turn = turn_of(*session);
   if (n > 0) session->engine.run(src, n, logits, features);
-}
-
-// The images of a call whose outputs take `bytes` an image.
-ImageJob image_job(const convmixer_image* images, std::size_t count,
-                   const convmixer_image_options* given, std::size_t bytes, const char* name,
-                   const void* outputs, convmixer_result* results) {
-  const convmixer_image_options options = model_image_options(given);
-  if (count > 0) {
-    need(images, "images");
-    need(outputs, name);
-    need(results, "results");
-    if (count > PTRDIFF_MAX / std::max(sizeof(*results), bytes))
-      refuse(fmt::format("count is {}: no array is that large", count));
-  }
-  return {images, count, decode_options_of(options), results};
 }
 
 }  // namespace
@@ -319,10 +299,8 @@ convmixer_status convmixer_transform(const convmixer_image* image,
     need(dst, "dst");
     const convmixer_image_options known = read_options(options);
     const TransformOptions transform = transform_options_of(known);
-    const std::uint64_t size =
-        std::uint64_t{3} * std::uint64_t(transform.height) * std::uint64_t(transform.width);
-    if (dst_size != size) {
-      refuse(fmt::format("dst_size is {}, expected {}: {} × {} × 3", dst_size, size,
+    if (dst_size != transform.bytes()) {
+      refuse(fmt::format("dst_size is {}, expected {}: {} × {} × 3", dst_size, transform.bytes(),
                          transform.height, transform.width));
     }
     load_image(*image, "the image", decode_options_of(known), transform, dst);
@@ -340,11 +318,11 @@ convmixer_status convmixer_classify(convmixer_session* session, const convmixer_
       refuse(fmt::format("top_k is {}, expected 1 to {}, the number of classes", top_k,
                          config.num_classes));
     }
-    const ImageJob job =
-        image_job(images, count, options, sizeof(*predictions) * std::size_t(top_k), "predictions",
-                  predictions, results);
+    const ImageJob job = image_job(images, count, options, results);
+    if (count > 0) need(predictions, "predictions");
+    need_room("count", count, sizeof(*predictions) * std::size_t(top_k));
     const Turn turn = turn_of(*session);
-    if (count > 0) classify(session->engine, config, job, top_k, predictions);
+    classify(session->engine, config, job, top_k, predictions);
   });
 }
 
@@ -355,10 +333,10 @@ convmixer_status convmixer_run_images(convmixer_session* session, const convmixe
     need(session, "session");
     const ModelConfig& config = session->model->config;
     const auto classes = static_cast<std::size_t>(config.num_classes);
-    const ImageJob job =
-        image_job(images, count, options, classes * sizeof(*logits), "logits", logits, results);
+    const ImageJob job = image_job(images, count, options, results);
+    if (count > 0) need(logits, "logits");
+    need_room("count", count, classes * sizeof(*logits));
     const Turn turn = turn_of(*session);
-    if (count == 0) return;
     run_images(session->engine, config, job, [&](std::size_t i, const float* row) {
       std::copy_n(row, classes, logits + i * classes);
     });

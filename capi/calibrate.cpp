@@ -10,7 +10,6 @@
 
 #include "capi/config.h"
 #include "capi/failure.h"
-#include "capi/image_options.h"
 #include "capi/pipeline.h"
 #include "capi/structs.h"
 #include "capi/turn.h"
@@ -99,10 +98,8 @@ convmixer_status convmixer_calibration_add_f32(convmixer_calibration* calibratio
     need(calibration, "calibration");
     if (n == 0) return;
     need(src, "src");
-    const ModelConfig& config = calibration->config;
-    const std::size_t bytes = std::size_t{3} * static_cast<std::size_t>(config.image_height) *
-                              static_cast<std::size_t>(config.image_width) * sizeof(*src);
-    if (n > PTRDIFF_MAX / bytes) refuse(fmt::format("n is {}: no array is that large", n));
+    const std::size_t bytes = calibration->config.image_values() * sizeof(*src);
+    need_room("n", n, bytes);
     const Turn turn = turn_of(*calibration);
     calibration->calibrator->add(src, n);
   });
@@ -114,21 +111,17 @@ convmixer_status convmixer_calibration_add_images(convmixer_calibration* calibra
                                                   convmixer_result* results) {
   return guarded([&] {
     need(calibration, "calibration");
-    if (count == 0) return;
-    need(images, "images");
-    need(results, "results");
+    const ImageJob job = image_job(images, count, options, results);
     const Turn turn = turn_of(*calibration);
-    const DecodeOptions decode = decode_options_of(model_image_options(options));
     const TransformOptions transform = transform_of(calibration->config);
-    std::vector<std::uint8_t> pixels(3 * static_cast<std::size_t>(transform.height) *
-                                     static_cast<std::size_t>(transform.width));
+    std::vector<std::uint8_t> pixels(transform.bytes());
     for (std::size_t i = 0; i < count; ++i) {
       results[i].error[0] = '\0';
       results[i].status = CONVMIXER_OK;
     }
     for (std::size_t i = 0; i < count; ++i) {
       try {
-        load_image(images[i], fmt::format("image {}", i), decode, transform, pixels.data());
+        load_image(images[i], fmt::format("image {}", i), job.decode, transform, pixels.data());
       } catch (...) {
         results[i].status = current_failure(results[i].error, sizeof(results[i].error));
         continue;

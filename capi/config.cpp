@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "capi/failure.h"
+#include "capi/image_options.h"
 #include "capi/structs.h"
 #include "engine/threads.h"
 
@@ -101,7 +102,7 @@ convmixer_model_info info_of(const ModelConfig& config) {
   std::copy(config.std.begin(), config.std.end(), info.std);
   info.crop_pct = config.crop_pct;
   info.bn_eps = config.bn_eps;
-  info.interpolation = static_name(config.interpolation, {"bicubic", "bilinear"});
+  info.interpolation = interpolation_named(config.interpolation).name;
   info.num_labels = static_cast<std::int32_t>(config.labels.size());
   return info;
 }

@@ -15,7 +15,6 @@
 #include "engine/graph.h"
 #include "engine/plan.h"
 #include "models/convmixer.h"
-#include "support/error.h"
 
 namespace convmixer {
 
@@ -45,14 +44,5 @@ convmixer_model_info info_of(const ModelConfig& config);
 
 // Weights and biases, running statistics not counted.
 std::uint64_t count_parameters(const std::vector<Node>& nodes);
-
-// A name for the caller that outlives the model.
-template <std::size_t kCount>
-const char* static_name(const std::string& name, const char* const (&names)[kCount]) {
-  for (const char* candidate : names) {
-    if (name == candidate) return candidate;
-  }
-  throw Error(Code::kInternal, fmt::format("capi/ has no static name for \"{}\"", name));
-}
 
 }  // namespace convmixer

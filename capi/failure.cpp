@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "capi/failure.h"
 
+#include <fmt/format.h>
+
+#include <cstdint>
 #include <cstring>
 #include <exception>
 #include <new>
@@ -95,6 +98,12 @@ void refuse(const std::string& text) { throw Error(Code::kInvalidArgument, text)
 
 void need(const void* pointer, const char* name) {
   if (pointer == nullptr) refuse(std::string(name) + " is null");
+}
+
+void need_room(const char* name, std::size_t count, std::size_t bytes) {
+  if (count > PTRDIFF_MAX / bytes) {
+    refuse(fmt::format("{} is {}: no array is that large", name, count));
+  }
 }
 
 }  // namespace convmixer

@@ -37,5 +37,7 @@ convmixer_status guarded(const Body& body) noexcept {
 
 [[noreturn]] void refuse(const std::string& text);  // as CONVMIXER_INVALID_ARGUMENT
 void need(const void* pointer, const char* name);   // refuses null
+// Refuses a number of elements of so many bytes that no array can have.
+void need_room(const char* name, std::size_t count, std::size_t bytes);
 
 }  // namespace convmixer

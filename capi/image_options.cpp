@@ -4,11 +4,19 @@
 #include <fmt/format.h>
 
 #include "capi/failure.h"
-#include "capi/pipeline.h"
 #include "capi/structs.h"
 #include "support/error.h"
 
 namespace convmixer {
+
+const NamedInterpolation& interpolation_named(const std::string& name) {
+  static constexpr NamedInterpolation kInterpolations[] = {{"bicubic", Interpolation::kBicubic},
+                                                           {"bilinear", Interpolation::kBilinear}};
+  for (const NamedInterpolation& known : kInterpolations) {
+    if (name == known.name) return known;
+  }
+  refuse(fmt::format("interpolation: expected bicubic or bilinear, found \"{}\"", name));
+}
 
 DecodeOptions decode_options_of(const convmixer_image_options& options) {
   DecodeOptions decode;
@@ -33,7 +41,7 @@ TransformOptions transform_options_of(const convmixer_image_options& options) {
         fmt::format("crop_pct: expected more than 0 and at most 1, found {}", options.crop_pct));
   }
   if (options.interpolation != nullptr) {
-    transform.interpolation = parse_interpolation(options.interpolation);
+    transform.interpolation = interpolation_named(options.interpolation).value;
   }
   return transform;
 }

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "capi/failure.h"
+#include "capi/image_options.h"
 #include "support/buffer.h"
 #include "support/error.h"
 #include "support/file_map.h"
@@ -100,8 +101,7 @@ DecodeRing::DecodeRing(const ImageJob& job, const TransformOptions& transform, s
       transform_(transform),
       block_(block),
       blocks_(blocks_in_ring(job.count, block, workers)),
-      image_bytes_(std::size_t{3} * static_cast<std::size_t>(transform.height) *
-                   static_cast<std::size_t>(transform.width)),
+      image_bytes_(transform.bytes()),
       pixels_(blocks_ * block_ * image_bytes_),
       decoded_(blocks_) {
   start(workers);
@@ -211,16 +211,9 @@ void run_block(Session& session, const std::uint8_t* pixels, std::size_t good, f
 
 }  // namespace
 
-Interpolation parse_interpolation(const std::string& name) {
-  if (name == "bicubic") return Interpolation::kBicubic;
-  if (name == "bilinear") return Interpolation::kBilinear;
-  throw Error(Code::kInvalidArgument,
-              fmt::format("interpolation: expected bicubic or bilinear, found \"{}\"", name));
-}
-
 TransformOptions transform_of(const ModelConfig& config) {
   return {config.image_height, config.image_width, config.crop_pct,
-          parse_interpolation(config.interpolation)};
+          interpolation_named(config.interpolation).value};
 }
 
 void load_image(const convmixer_image& image, const std::string& name, const DecodeOptions& decode,
@@ -243,6 +236,17 @@ void load_image(const convmixer_image& image, const std::string& name, const Dec
     decode_transformed(static_cast<const std::uint8_t*>(image.data), image.size, decode, transform,
                        name, dst);
   }
+}
+
+ImageJob image_job(const convmixer_image* images, std::size_t count,
+                   const convmixer_image_options* given, convmixer_result* results) {
+  const convmixer_image_options options = model_image_options(given);
+  if (count > 0) {
+    need(images, "images");
+    need(results, "results");
+    need_room("count", count, std::max(sizeof(*images), sizeof(*results)));
+  }
+  return {images, count, decode_options_of(options), results};
 }
 
 Ranking::Ranking(int num_classes)
@@ -278,6 +282,7 @@ void Ranking::best(const float* logits, int top_k, convmixer_prediction* dst) {
 
 void run_images(Session& session, const ModelConfig& config, const ImageJob& job,
                 const LogitsSink& sink) {
+  if (job.count == 0) return;
   const auto classes = static_cast<std::size_t>(config.num_classes);
   const std::size_t block =
       std::clamp<std::size_t>(static_cast<std::size_t>(session.chunk_size()), 1, job.count);

@@ -16,9 +16,6 @@
 
 namespace convmixer {
 
-// "bilinear" or "bicubic"; throws Error(kInvalidArgument) for another name.
-Interpolation parse_interpolation(const std::string& name);
-
 // What `config` wants of its images.
 TransformOptions transform_of(const ModelConfig& config);
 
@@ -45,10 +42,14 @@ class Ranking {
 
 struct ImageJob {
   const convmixer_image* images;
-  std::size_t count;  // ≥ 1
+  std::size_t count;
   DecodeOptions decode;
   convmixer_result* results;  // count
 };
+
+// The images of a call, after its arguments but the outputs are checked.
+ImageJob image_job(const convmixer_image* images, std::size_t count,
+                   const convmixer_image_options* given, convmixer_result* results);
 
 // Receives the logits of image `i`; must not throw.
 using LogitsSink = std::function<void(std::size_t i, const float* logits)>;

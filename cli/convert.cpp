@@ -98,11 +98,7 @@ void add_convert(CLI::App& app) {
                   "Names of the classes, UTF-8, one a line (default: the model's own)")
       ->type_name("FILE");
   add_config_options(command, o->model);
-  command
-      .add_option("--interpolation", o->interpolation,
-                  "bicubic or bilinear (default: the file's, else bicubic)")
-      ->check(CLI::IsMember({"bicubic", "bilinear"}))
-      ->type_name("NAME");
+  add_interpolation_option(command, o->interpolation, "the file's, else bicubic");
   command.footer(
       "What is not given is the model's own, else the default. Weights keep their type, but F64 "
       "becomes F32.\n"

@@ -81,6 +81,14 @@ void add_crop_pct_option(CLI::App& command, double& crop_pct, const std::string&
       ->type_name("NUMBER");
 }
 
+void add_interpolation_option(CLI::App& command, std::string& name,
+                              const std::string& default_text) {
+  command
+      .add_option("--interpolation", name, "bicubic or bilinear (default: " + default_text + ")")
+      ->check(CLI::IsMember({"bicubic", "bilinear"}))
+      ->type_name("NAME");
+}
+
 void add_config_options(CLI::App& command, ModelOptions& o) {
   command.add_option("--activation", o.activation, "gelu or relu (default: the file's)")
       ->check(CLI::IsMember({"gelu", "relu"}))

@@ -37,6 +37,9 @@ void add_model_options(CLI::App& command, ModelOptions& options);
 void add_threads_option(CLI::App& command, ModelOptions& options);
 void add_session_options(CLI::App& command, ModelOptions& options);  // --threads, --batch
 void add_crop_pct_option(CLI::App& command, double& crop_pct, const std::string& default_text);
+// bicubic or bilinear
+void add_interpolation_option(CLI::App& command, std::string& name,
+                              const std::string& default_text);
 void add_image_size_option(CLI::App& command, ImageSize& size, const std::string& default_text);
 
 // Accepts numbers within [least, most]; CLI11 puts the option's name in front of the sentence.

@@ -18,15 +18,7 @@
 namespace convmixer::cli {
 namespace {
 
-constexpr int kClasses = 1000, kImageSize = 224;
 constexpr std::uint64_t kSeed = 1;
-
-constexpr Preset kPresets[] = {
-    {"convmixer_1536_20", 1536, 20, 9, 7, false},
-    {"convmixer_1024_20", 1024, 20, 9, 14, false},
-    {"convmixer_768_32", 768, 32, 7, 7, true},
-    {"convmixer_256_8", 256, 8, 9, 7, false},
-};
 
 // Values are uniform in centre ± spread.
 struct Tensor {
@@ -59,7 +51,7 @@ class TensorList {
       convolution(block + "1.", {dim, dim, 1, 1}, 2);  // behind the residual: of two such values
       batchnorm(block + "3.", dim);
     }
-    convolution("head.", {kClasses, dim}, 1);
+    convolution("head.", {Preset::kClasses, dim}, 1);
     scales("stem", dim);
     for (int i = 0; i < p.depth; ++i) {
       scales("blocks." + std::to_string(i) + ".depthwise", dim);
@@ -97,7 +89,7 @@ std::string header_of(const Preset& preset, const std::vector<Tensor>& tensors) 
   nlohmann::ordered_json model, header;
   model["architecture"] = "convmixer";
   model["activation"] = preset.relu ? "relu" : "gelu";
-  model["input_size"] = {3, kImageSize, kImageSize};
+  model["input_size"] = {3, Preset::kImageSize, Preset::kImageSize};
   header["__metadata__"]["convmixer"] = model.dump();
   std::size_t begin = 0;
   for (const Tensor& t : tensors) {

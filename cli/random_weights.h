@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string>
 
+#include "cli/presets.h"
+
 namespace convmixer::cli {
 
 // Uniform in [−1, 1), the same numbers with any compiler (splitmix64).
@@ -21,12 +23,6 @@ class Random {
 
  private:
   std::uint64_t state_;
-};
-
-struct Preset {
-  const char* name;
-  int dim, depth, kernel_size, patch_size;
-  bool relu;  // else GELU
 };
 
 // By its name, "convmixer_256_8", or what is behind the first underscore; null for any other.

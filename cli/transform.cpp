@@ -15,14 +15,14 @@ namespace {
 struct Options {
   convmixer_image_options image = CONVMIXER_IMAGE_OPTIONS_INIT;
   ImageSize size{224, 224};
-  std::string input, output, interpolation = "bicubic";
+  std::string input, output, interpolation;
 };
 
 void transform(Options& o) {
   OutputFile file(o.output);
   o.image.image_height = o.size.height;
   o.image.image_width = o.size.width;
-  o.image.interpolation = o.interpolation.c_str();
+  if (!o.interpolation.empty()) o.image.interpolation = o.interpolation.c_str();
   convmixer_image image{};
   image.path = o.input.c_str();
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(o.size.height) *
@@ -42,10 +42,7 @@ void add_transform(CLI::App& app) {
   command.add_option("--output", o->output, "The PNG to write")->required()->type_name("FILE.png");
   add_image_size_option(command, o->size, "224");
   add_crop_pct_option(command, o->image.crop_pct, "0.96");
-  command.add_option("--interpolation", o->interpolation, "bicubic or bilinear")
-      ->check(CLI::IsMember({"bicubic", "bilinear"}))
-      ->type_name("NAME")
-      ->capture_default_str();
+  add_interpolation_option(command, o->interpolation, "bicubic");
   add_decode_options(command, o->image);
   command.footer(
       "Example: convmixer transform photo.jpg --output crop.png --image-size 224 --crop-pct 0.96");

@@ -31,11 +31,6 @@ struct Moments {
   double around(double edge) const { return squares - 2 * edge * sum + edge * edge * count; }
 };
 
-std::string tensor_name(int tensor) {
-  if (tensor == 0) return "stem";
-  return fmt::format("blocks.{}.{}", (tensor - 1) / 2, tensor % 2 == 1 ? "depthwise" : "pointwise");
-}
-
 }  // namespace
 
 void Histogram::add(float value) {
@@ -153,7 +148,7 @@ class Calibrator::Statistics : public Observer {
     if (non_finite_ == tensors_) return;
     throw Error(Code::kInvalidArgument,
                 fmt::format("calibration: {} has NaN or infinite activations{}",
-                            tensor_name(non_finite_), of_which));
+                            tensor_name(static_cast<std::size_t>(non_finite_)), of_which));
   }
 
   ChannelScales scales(int tensor, Clipping clipping) const {

@@ -12,28 +12,14 @@
 namespace convmixer {
 namespace {
 
-// Why oneDNN has no primitives of a precision that are worth asking for; "" where it has.
-std::string lacks_onednn(Precision precision, bool emulated_too) {
-  switch (onednn::support(precision)) {
-    case onednn::Support::kNone:
-      if (precision == kInt8) return "its int8 needs AVX512_VNNI, AVX-VNNI or AMX to be exact";
-      return "its bf16 needs AVX-512 or AMX";
-    case onednn::Support::kEmulated:
-      return emulated_too ? "" : "it would emulate bf16: this CPU lacks AVX512_BF16";
-    default:
-      return "";
-  }
-}
-
 std::string refuse_onednn(const PlanOptions& options, Precision precision,
                           const std::string& limit) {
-  if (onednn::version().empty()) return "it is not part of this build";
   if (options.onednn == OneDnn::kOff) return "switched off";
   const bool automatic = options.precision == PrecisionOption::kAuto;
   if (options.onednn == OneDnn::kOn) return lacks_onednn(precision, !automatic);
   if (options.strassen == Strassen::kOn) return "Strassen products are asked for";
   if (!options.isa.empty()) return "isa " + options.isa + " is asked for";
-  const std::string lacks = lacks_onednn(precision, false);
+  const std::string lacks = lacks_onednn(precision);
   if (!lacks.empty()) return lacks;
   if (!limit.empty()) return "CONVMIXER_ISA limits the choice, and oneDNN makes its own";
   return "";
@@ -152,6 +138,19 @@ std::vector<std::string> refuse_bf16(const PlanOptions& options) {
 }
 
 }  // namespace
+
+std::string lacks_onednn(Precision precision, bool emulated_too) {
+  if (onednn::version().empty()) return "it is not part of this build";
+  switch (onednn::support(precision)) {
+    case onednn::Support::kNone:
+      if (precision == kInt8) return "its int8 needs AVX512_VNNI, AVX-VNNI or AMX to be exact";
+      return "its bf16 needs AVX-512 or AMX";
+    case onednn::Support::kEmulated:
+      return emulated_too ? "" : "it would emulate bf16: this CPU lacks AVX512_BF16";
+    default:
+      return "";
+  }
+}
 
 Choice choose_variants(const PlanOptions& options) {
   Choice choice{};

@@ -29,4 +29,7 @@ struct Choice {
 // Throws as make_plan does.
 Choice choose_variants(const PlanOptions& options);
 
+// Why oneDNN has no primitives of a precision here that are worth asking for; "" where it has.
+std::string lacks_onednn(Precision precision, bool emulated_too = false);
+
 }  // namespace convmixer

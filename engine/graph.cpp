@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/graph.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -35,6 +37,9 @@ Weights Weights::own_int8s(std::vector<std::int8_t> values) {
   weights.owner = std::move(array);
   return weights;
 }
+
+std::string depthwise_name(std::size_t block) { return fmt::format("blocks.{}.depthwise", block); }
+std::string pointwise_name(std::size_t block) { return fmt::format("blocks.{}.pointwise", block); }
 
 bool has_int8_weights(const Graph& graph) {
   const auto is_int8 = [](const Node& node) { return node.weights.int8s != nullptr; };

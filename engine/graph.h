@@ -70,7 +70,7 @@ enum class Op {
 // BatchNorm, once it is folded into the classifier); it does not apply to the logits.
 struct Node {
   Op op{};
-  std::string name;  // as in timm's state dict: "stem", "blocks.3.depthwise", "head"
+  std::string name;  // "stem", "blocks.3.depthwise", "head"
   int ic = 0, oc = 0, kernel_size = 1;
   Weights weights;
   // Of depthwise and pointwise weights that are int8s: one times this, of its output channel, is
@@ -85,6 +85,11 @@ struct Node {
   bool residual = false;
   std::vector<Node> body;  // kBlock only
 };
+
+// The names of a model's nodes, and of what int8 knows about them: "blocks.3.depthwise".
+constexpr const char* kStemName = "stem";
+std::string depthwise_name(std::size_t block);
+std::string pointwise_name(std::size_t block);
 
 struct Graph {
   int ic = 3, h = 0, w = 0;  // the input: (n, ic, h, w), normalised

@@ -2,6 +2,7 @@
 // One image after the other, since primitives are made for one.
 #include <utility>
 
+#include "engine/onednn_layers.h"
 #include "engine/openmp.h"
 #include "engine/peak.h"
 #include "engine/runner.h"
@@ -58,10 +59,7 @@ class OnednnRunner : public Runner {
     instance_->run(src, false, logits, features);
   }
   void run_image(const std::uint8_t* src, float* logits, float* features) {
-    const std::size_t pixels = plan_.geometry.image_values() / 3;
-    for (std::size_t i = 0; i < pixels; ++i) {
-      for (std::size_t c = 0; c < 3; ++c) raw_image_[c * pixels + i] = src[i * 3 + c];
-    }
+    unpack_image(src, plan_.geometry, raw_image_.data());
     instance_->run(raw_image_.data(), true, logits, features);
   }
 

@@ -10,6 +10,7 @@
 
 #include "engine/candidates.h"
 #include "engine/layout.h"
+#include "engine/onednn_layers.h"
 #include "engine/openmp.h"
 #include "engine/passes.h"
 #include "engine/quantize.h"
@@ -37,21 +38,6 @@ struct Parts {
   const Node* head;
 };
 
-Parts take_apart(const Graph& graph, const std::array<double, 3>& mean,
-                 const std::array<double, 3>& std) {
-  Parts parts;
-  parts.patch_embed = &only(graph.nodes, 0, Op::kPatchEmbed);
-  parts.patch_embed_raw =
-      fold_normalization(*parts.patch_embed, {mean.begin(), mean.end()}, {std.begin(), std.end()});
-  for (std::size_t i = 1; i + 1 < graph.nodes.size(); ++i) {
-    const Node& block = only(graph.nodes, i, Op::kBlock);
-    parts.blocks.emplace_back(&only(block.body, 0, Op::kDepthwise),
-                              &only(block.body, 1, Op::kPointwise));
-  }
-  parts.head = &only(graph.nodes, graph.nodes.size() - 1, Op::kHead);
-  return parts;
-}
-
 // Rounding the weights of raw bytes would leave Σ (w − rounded w) · 255 · mean in every pixel,
 // since the bias took the exact ones' share of the mean off.
 void compensate_rounding(const std::array<double, 3>& mean, Node& raw) {
@@ -65,6 +51,22 @@ void compensate_rounding(const std::array<double, 3>& mean, Node& raw) {
       }
     }
   }
+}
+
+Parts take_apart(const Graph& graph, const std::array<double, 3>& mean,
+                 const std::array<double, 3>& std, Precision precision) {
+  Parts parts;
+  parts.patch_embed = &only(graph.nodes, 0, Op::kPatchEmbed);
+  parts.patch_embed_raw =
+      fold_normalization(*parts.patch_embed, {mean.begin(), mean.end()}, {std.begin(), std.end()});
+  if (precision == kBf16) compensate_rounding(mean, parts.patch_embed_raw);
+  for (std::size_t i = 1; i + 1 < graph.nodes.size(); ++i) {
+    const Node& block = only(graph.nodes, i, Op::kBlock);
+    parts.blocks.emplace_back(&only(block.body, 0, Op::kDepthwise),
+                              &only(block.body, 1, Op::kPointwise));
+  }
+  parts.head = &only(graph.nodes, graph.nodes.size() - 1, Op::kHead);
+  return parts;
 }
 
 // Before a layer is packed, so that its weights are read from memory once.
@@ -127,7 +129,6 @@ NativeBlock pack_block(const Node& before, const Node& depthwise, const Node& po
 }
 
 std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& candidate,
-                                        const std::array<double, 3>& mean,
                                         const PlanOptions& options, Plan& plan) {
   auto native = std::make_unique<NativePlan>();
   const KernelTable& table = *candidate.table;
@@ -144,9 +145,7 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
     return quantize_patch_embed(node, scale, q.stem, table, order);
   };
   native->patch_embed = pack_patches(*parts.patch_embed, PatchOrder::kChannelsFirst);
-  Node raw = parts.patch_embed_raw;
-  if (table.precision == kBf16) compensate_rounding(mean, raw);
-  native->patch_embed_raw = pack_patches(raw, PatchOrder::kChannelsLast);
+  native->patch_embed_raw = pack_patches(parts.patch_embed_raw, PatchOrder::kChannelsLast);
   plan.weight_bytes += native->patch_embed.bytes() + native->patch_embed_raw.bytes();
   const Node* before = parts.patch_embed;
   for (std::size_t i = 0; i < parts.blocks.size(); ++i) {
@@ -177,83 +176,21 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
   return native;
 }
 
-std::vector<float> floats(const std::vector<double>& values) {
-  return {values.begin(), values.end()};
-}
-
-const float* pointer(const std::vector<float>& v) { return v.empty() ? nullptr : v.data(); }
-
-// `epilogue` is the node's, or leads to bytes.
-void add_onednn(onednn::Program& program, const Node& node, onednn::Convolution c,
-                const Epilogue& epilogue, Plan& plan, const Node* raw = nullptr) {
-  note_non_finite(node, plan);
-  const std::vector<float> bias = floats(epilogue.bias), scale = floats(epilogue.scale),
-                           shift = floats(epilogue.shift), src_scale = floats(epilogue.src_scale),
-                           raw_bias = floats(raw ? raw->bias : node.bias);
-  c.name = node.name;
-  c.ic = node.ic;
-  c.oc = node.oc;
-  c.activation = kernel_activation(node.activation);
-  if (c.int8_weights == nullptr) c.weights = node.weights.data;
-  c.bias = pointer(bias);
-  c.scale = pointer(scale);
-  c.shift = pointer(shift);
-  c.src_scale = pointer(src_scale);
-  program.add_convolution(c, raw ? raw->weights.data : nullptr, raw ? pointer(raw_bias) : nullptr);
-  node.weights.let_go();
-}
-
-// A layer of bytes, whose weights they are.
-void add_onednn(onednn::Program& program, const Node& node, onednn::Convolution c,
-                const ByteLayer& layer, const std::vector<float>& src_zero_point, Plan& plan) {
-  c.int8_weights = layer.weights.int8s.int8s;
-  c.unscale = layer.weights.scale.data();
-  c.src_zero_point = src_zero_point.data();
-  add_onednn(program, node, c, layer.epilogue, plan);
-}
-
 std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision precision,
-                                             const std::array<double, 3>& mean,
                                              const Quantization& q, Plan& plan) {
   const Geometry& g = plan.geometry;
   auto program = std::make_unique<onednn::Program>(precision);
-  onednn::Convolution patch{}, depthwise{}, pointwise{}, head{};
-  patch.h = g.image_h;
-  patch.w = g.image_w;
-  patch.kernel_size = patch.stride = g.patch_size;
-  patch.src_plain = true;
-  depthwise.h = pointwise.h = g.h;
-  depthwise.w = pointwise.w = g.w;
-  depthwise.kernel_size = g.kernel_size;
-  depthwise.pad_begin = (g.kernel_size - 1) / 2;
-  depthwise.pad_end = g.kernel_size / 2;
-  depthwise.depthwise = depthwise.residual = true;
-  depthwise.stride = pointwise.stride = pointwise.kernel_size = 1;
-  head.h = head.w = head.kernel_size = head.stride = 1;
-  head.src_plain = head.dst_plain = true;
-  Node raw = parts.patch_embed_raw;
-  if (precision == kBf16) compensate_rounding(mean, raw);
-  const Epilogue of_patches = precision == kInt8 ? patch_embed_epilogue(*parts.patch_embed, q.stem)
-                                                 : epilogue_of(*parts.patch_embed);
-  add_onednn(*program, *parts.patch_embed, patch, of_patches, plan, &raw);
+  note_non_finite(*parts.patch_embed, plan);
+  add_patch_embed(*program, *parts.patch_embed, parts.patch_embed_raw, g, q);
   for (std::size_t i = 0; i < parts.blocks.size(); ++i) {
-    const auto& [dw, pw] = parts.blocks[i];
-    if (precision != kInt8) {
-      add_onednn(*program, *dw, depthwise, epilogue_of(*dw), plan);
-      add_onednn(*program, *pw, pointwise, epilogue_of(*pw), plan);
-      continue;
-    }
-    const ChannelScales &src = q.src(i), &between = q.depthwise[i];
-    add_onednn(*program, *dw, depthwise, bordered_depthwise_layer(*dw, src, between),
-               src.zero_point, plan);
-    add_onednn(*program, *pw, pointwise, pointwise_layer(*pw, between, q.pointwise[i]),
-               between.zero_point, plan);
+    const auto& [depthwise, pointwise] = parts.blocks[i];
+    note_non_finite(*depthwise, plan);
+    add_depthwise(*program, *depthwise, g, q, i);
+    note_non_finite(*pointwise, plan);
+    add_pointwise(*program, *pointwise, g, q, i);
   }
-  MeanScales of_mean;
-  if (precision == kInt8) of_mean = mean_scales(q);
-  const std::vector<float> scale = floats(of_mean.scale), shift = floats(of_mean.shift);
-  program->add_mean(g.dim, g.h, g.w, pointer(scale), pointer(shift));
-  add_onednn(*program, *parts.head, head, epilogue_of(*parts.head), plan);
+  note_non_finite(*parts.head, plan);
+  add_head(*program, *parts.head, g, q);
   plan.weight_bytes += program->weight_bytes();
   return program;
 }
@@ -357,7 +294,7 @@ Precision Plan::precision() const {
   return native ? native->table->precision : onednn->precision();
 }
 
-std::string Plan::implementation() const { return native ? native->table->name : "onednn"; }
+const char* Plan::implementation() const { return native ? native->table->name : "onednn"; }
 
 std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<double, 3>& mean,
                                       const std::array<double, 3>& std,
@@ -368,7 +305,7 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
   auto plan = std::make_shared<Plan>();
   plan->geometry = geometry_of(folded);
   plan->most_input = most_input(mean, std);
-  const Parts parts = take_apart(folded, mean, std);
+  const Parts parts = take_apart(folded, mean, std, precision);
   plan->features = parts.head->affine;
   if (precision == kInt8) {
     check_quantization(options.quantization, plan->geometry.dim,
@@ -389,11 +326,11 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
       plan->non_finite.clear();
       try {
         if (c.table != nullptr) {
-          plan->native = pack_native(parts, c, mean, options, *plan);
+          plan->native = pack_native(parts, c, options, *plan);
         } else {
           run_after_fork_too([&] {
             const OmpThreads guard(default_threads());
-            plan->onednn = pack_onednn(parts, precision, mean, options.quantization, *plan);
+            plan->onednn = pack_onednn(parts, precision, options.quantization, *plan);
           });
         }
         break;

@@ -86,7 +86,7 @@ struct Plan {
   std::size_t num_macs = 0;             // of one image
   float patch_scale() const { return kMostPatchValue / most_input; }  // PatchParams::scale
   int strassen_levels() const;                                        // of the block that has most
-  std::string implementation() const;  // the table's name ("avx512", "avx512_bf16", …) or "onednn"
+  const char* implementation() const;  // the table's name ("avx512_bf16") or "onednn": static
   Precision precision() const;
 };
 

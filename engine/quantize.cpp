@@ -107,11 +107,14 @@ void check_quantization(const Quantization& quantization, int dim, int depth) {
     if (found == blocks) continue;
     throw Error(Code::kFormat, fmt::format("expected scales of {} blocks, found {}", depth, found));
   }
-  check_tensor(quantization.stem, "stem", dim);
-  for (std::size_t i = 0; i < blocks; ++i) {
-    check_tensor(quantization.depthwise[i], fmt::format("blocks.{}.depthwise", i), dim);
-    check_tensor(quantization.pointwise[i], fmt::format("blocks.{}.pointwise", i), dim);
+  for (std::size_t i = 0; i < quantization.tensors(); ++i) {
+    check_tensor(quantization.tensor(i), tensor_name(i), dim);
   }
+}
+
+std::string tensor_name(std::size_t i) {
+  if (i == 0) return kStemName;
+  return i % 2 == 1 ? depthwise_name((i - 1) / 2) : pointwise_name((i - 1) / 2);
 }
 
 Epilogue patch_embed_epilogue(const Node& node, const ChannelScales& dst) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <vector>
 
 namespace convmixer {
@@ -21,7 +22,17 @@ struct Quantization {
 
   // What block i reads; the mean behind the last block where there are i of them.
   const ChannelScales& src(std::size_t i) const { return i == 0 ? stem : pointwise.at(i - 1); }
+
+  // The tensors in the order in which a run makes them: 0 is the stem's.
+  std::size_t tensors() const { return 1 + depthwise.size() + pointwise.size(); }
+  const ChannelScales& tensor(std::size_t i) const {
+    return i == 0 ? stem : (i % 2 == 1 ? depthwise : pointwise).at((i - 1) / 2);
+  }
 };
+
+// The part of the network behind which tensor i lies: kStemName, depthwise_name(0),
+// pointwise_name(0), depthwise_name(1), … (engine/graph.h).
+std::string tensor_name(std::size_t i);
 
 // Throws Error(kFormat), naming the layer, where a value is out of its range or a number of values
 // or blocks is not what `dim` and `depth` tell.

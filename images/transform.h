@@ -16,6 +16,11 @@ struct TransformOptions {
   int height = 224, width = 224;  // of the crop, pixels, 1 to 16384
   double crop_pct = 0.96;         // crop size / resized size, in (0, 1]
   Interpolation interpolation = Interpolation::kBicubic;
+
+  // Of the crop: height · width · 3.
+  std::size_t bytes() const {
+    return 3 * static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
+  }
 };
 
 // A borrowed RGB image: rows of width × 3 bytes, `stride` bytes apart.

@@ -103,12 +103,12 @@ void read_sizes(const Checkpoint& checkpoint, ModelConfig& config) {
          fmt::format("expected tensor 'stem.0.weight' of shape [dim, 3, patch, patch], found {}",
                      shape_text(stem)));
   }
-  const Shape& depthwise = shape_of(checkpoint, "blocks.0.0.fn.0.weight", 4);
+  const std::string depthwise_key = BlockKeys(0).depthwise + "weight";
+  const Shape& depthwise = shape_of(checkpoint, depthwise_key, 4);
   if (depthwise[0] != stem[0] || depthwise[1] != 1 || depthwise[2] != depthwise[3]) {
     fail(Code::kFormat, checkpoint.name,
-         fmt::format("expected tensor 'blocks.0.0.fn.0.weight' of shape [{}, 1, kernel, kernel], "
-                     "found {}",
-                     stem[0], shape_text(depthwise)));
+         fmt::format("expected tensor '{}' of shape [{}, 1, kernel, kernel], found {}",
+                     depthwise_key, stem[0], shape_text(depthwise)));
   }
   const Shape& head = shape_of(checkpoint, "head.weight", 2);
   config.dim = limited(checkpoint, "a dimension", stem[0], kMaxDim);
@@ -263,10 +263,11 @@ class GraphBuilder {
     Graph graph;
     graph.h = config_.image_height;
     graph.w = config_.image_width;
-    graph.nodes.push_back(convolution(Op::kPatchEmbed, "stem", "stem.0.", 3, config_.patch_size,
+    graph.nodes.push_back(convolution(Op::kPatchEmbed, kStemName, "stem.0.", 3, config_.patch_size,
                                       {dim, 3, config_.patch_size, config_.patch_size}));
-    append_activation_and_batchnorm(graph.nodes, "stem", "stem.2.");
-    for (int i = 0; i < config_.depth; ++i) graph.nodes.push_back(block(i));
+    append_activation_and_batchnorm(graph.nodes, kStemName, "stem.2.");
+    const auto depth = static_cast<std::size_t>(config_.depth);
+    for (std::size_t i = 0; i < depth; ++i) graph.nodes.push_back(block(i));
     graph.nodes.push_back(node(Op::kMean, "mean", dim, dim));
     Node head = node(Op::kLinear, "head", dim, config_.num_classes);
     head.weights = floats("head.weight", {config_.num_classes, dim});
@@ -357,18 +358,19 @@ class GraphBuilder {
     used_.insert(key + "num_batches_tracked");  // a counter of the training; may be absent
   }
 
-  Node block(int index) {
+  Node block(std::size_t index) {
     const int dim = config_.dim, k = config_.kernel_size;
-    const std::string name = fmt::format("blocks.{}", index);
+    const std::string name = fmt::format("blocks.{}", index), depthwise = depthwise_name(index),
+                      pointwise = pointwise_name(index);
+    const BlockKeys keys(index);
     Node block = node(Op::kBlock, name, dim, dim);
-    const std::string depthwise = name + ".depthwise", pointwise = name + ".pointwise";
     block.body.push_back(
-        convolution(Op::kDepthwise, depthwise, name + ".0.fn.0.", dim, k, {dim, 1, k, k}));
-    append_activation_and_batchnorm(block.body, depthwise, name + ".0.fn.2.");
+        convolution(Op::kDepthwise, depthwise, keys.depthwise, dim, k, {dim, 1, k, k}));
+    append_activation_and_batchnorm(block.body, depthwise, keys.depthwise_batchnorm);
     block.body.push_back(node(Op::kAdd, name + ".add", dim, dim));
     block.body.push_back(
-        convolution(Op::kPointwise, pointwise, name + ".1.", dim, 1, {dim, dim, 1, 1}));
-    append_activation_and_batchnorm(block.body, pointwise, name + ".3.");
+        convolution(Op::kPointwise, pointwise, keys.pointwise, dim, 1, {dim, dim, 1, 1}));
+    append_activation_and_batchnorm(block.body, pointwise, keys.pointwise_batchnorm);
     return block;
   }
 
@@ -391,6 +393,12 @@ class GraphBuilder {
 };
 
 }  // namespace
+
+BlockKeys::BlockKeys(std::size_t block)
+    : depthwise(fmt::format("blocks.{}.0.fn.0.", block)),
+      depthwise_batchnorm(fmt::format("blocks.{}.0.fn.2.", block)),
+      pointwise(fmt::format("blocks.{}.1.", block)),
+      pointwise_batchnorm(fmt::format("blocks.{}.3.", block)) {}
 
 ModelConfig read_config(const Checkpoint& checkpoint, const ConfigOverrides& overrides) {
   ModelConfig config;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,6 +32,11 @@ struct ModelConfig {
   std::string interpolation = "bicubic";  // or "bilinear"
   std::vector<std::string> labels;        // empty, or num_classes names
   bool stated_labels = false;             // false: nobody stated any, they are ImageNet's or none
+
+  // Of one image: 3 · image_height · image_width.
+  std::size_t image_values() const {
+    return 3 * static_cast<std::size_t>(image_height) * static_cast<std::size_t>(image_width);
+  }
 };
 
 // What the caller states; it wins over a config.json beside the weights, which wins over the
@@ -42,6 +48,12 @@ struct ConfigOverrides {
   std::optional<double> crop_pct{}, bn_eps{};
   std::optional<std::string> interpolation{};
   std::optional<std::vector<std::string>> labels{};
+};
+
+// timm's names of a block's tensors, up to and with their last dot.
+struct BlockKeys {
+  explicit BlockKeys(std::size_t block);
+  std::string depthwise, depthwise_batchnorm, pointwise, pointwise_batchnorm;
 };
 
 // Sizes come from the tensors' shapes; the rest from overrides, else from the config.json, else

@@ -63,18 +63,17 @@ void add_bytes(const std::string& name, const std::string& layer, const ByteWeig
   add_tensor(kQuantPrefix + layer + kWeightScaleSuffix, weights.scale, checkpoint, owner);
 }
 
+// Of tensor i of a Quantization.
+struct ScaleKeys {
+  std::string scale, zero_point;
+  explicit ScaleKeys(std::size_t i)
+      : scale(kQuantPrefix + tensor_name(i) + ".scale"),
+        zero_point(kQuantPrefix + tensor_name(i) + ".zero_point") {}
+};
+
 bool is_scale(const std::string& tensor) { return tensor.starts_with(kQuantPrefix); }
 
 }  // namespace
-
-std::vector<std::string> quantized_layers(int depth) {
-  std::vector<std::string> layers{"stem"};
-  for (int i = 0; i < depth; ++i) {
-    layers.push_back(fmt::format("blocks.{}.depthwise", i));
-    layers.push_back(fmt::format("blocks.{}.pointwise", i));
-  }
-  return layers;
-}
 
 Quantization read_quantization(const Checkpoint& checkpoint, const ModelConfig& config) {
   std::set<std::string> left;
@@ -91,12 +90,12 @@ Quantization read_quantization(const Checkpoint& checkpoint, const ModelConfig& 
   }
   check_made_for(checkpoint, config);
   std::vector<ChannelScales> scales;
-  for (const std::string& layer : quantized_layers(config.depth)) {
-    const std::string key = kQuantPrefix + layer;
-    scales.push_back({values(checkpoint, key + ".scale", config.dim),
-                      values(checkpoint, key + ".zero_point", config.dim)});
-    left.erase(key + ".scale");
-    left.erase(key + ".zero_point");
+  for (std::size_t i = 0; i < 1 + 2 * static_cast<std::size_t>(config.depth); ++i) {
+    const ScaleKeys keys(i);
+    scales.push_back({values(checkpoint, keys.scale, config.dim),
+                      values(checkpoint, keys.zero_point, config.dim)});
+    left.erase(keys.scale);
+    left.erase(keys.zero_point);
   }
   if (!left.empty()) {
     throw Error(Code::kFormat,
@@ -119,16 +118,10 @@ Quantization read_quantization(const Checkpoint& checkpoint, const ModelConfig& 
 void add_quantization(const Quantization& quantization, const ModelConfig& config,
                       Checkpoint& checkpoint) {
   std::erase_if(checkpoint.tensors, [](const auto& tensor) { return is_scale(tensor.first); });
-  std::vector<const ChannelScales*> scales{&quantization.stem};
-  for (std::size_t i = 0; i < quantization.depthwise.size(); ++i) {
-    scales.push_back(&quantization.depthwise[i]);
-    scales.push_back(&quantization.pointwise[i]);
-  }
-  const std::vector<std::string> layers = quantized_layers(config.depth);
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const std::string key = kQuantPrefix + layers[i];
-    add_tensor(key + ".scale", scales[i]->scale, checkpoint);
-    add_tensor(key + ".zero_point", scales[i]->zero_point, checkpoint);
+  for (std::size_t i = 0; i < quantization.tensors(); ++i) {
+    const ScaleKeys keys(i);
+    add_tensor(keys.scale, quantization.tensor(i).scale, checkpoint);
+    add_tensor(keys.zero_point, quantization.tensor(i).zero_point, checkpoint);
   }
   checkpoint.metadata[kMadeForKey] = made_for(config);
 }
@@ -139,12 +132,12 @@ void add_byte_weights(std::shared_ptr<const std::vector<ByteBlock>> blocks,
       blocks->empty() ? 0 : blocks->front().pointwise_bias.size());
   for (std::size_t i = 0; i < blocks->size(); ++i) {
     const ByteBlock& block = (*blocks)[i];
-    const std::string key = fmt::format("blocks.{}.", i);
-    add_bytes(key + "0.fn.0.weight", key + "depthwise", block.depthwise, blocks, checkpoint);
-    add_bytes(key + "1.weight", key + "pointwise", block.pointwise, blocks, checkpoint);
-    add_tensor(key + "1.bias", block.pointwise_bias, checkpoint, blocks);
-    add_tensor(key + "0.fn.2.bias", *zeros, checkpoint, zeros);
-    add_tensor(key + "0.fn.2.running_mean", *zeros, checkpoint, zeros);
+    const BlockKeys keys(i);
+    add_bytes(keys.depthwise + "weight", depthwise_name(i), block.depthwise, blocks, checkpoint);
+    add_bytes(keys.pointwise + "weight", pointwise_name(i), block.pointwise, blocks, checkpoint);
+    add_tensor(keys.pointwise + "bias", block.pointwise_bias, checkpoint, blocks);
+    add_tensor(keys.depthwise_batchnorm + "bias", *zeros, checkpoint, zeros);
+    add_tensor(keys.depthwise_batchnorm + "running_mean", *zeros, checkpoint, zeros);
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // int8 in a model file: F32 tensors quant.LAYER.scale and quant.LAYER.zero_point of [dim] values
-// each, where LAYER is stem, blocks.N.depthwise or blocks.N.pointwise. Where the blocks' weights
+// each, where LAYER is a tensor_name (engine/scales.h): stem, blocks.N.depthwise or
+// blocks.N.pointwise. Where the blocks' weights
 // are I8, quant.LAYER.weight_scale of [dim] values goes with each of them (engine/graph.h,
 // weight_scale).
 #pragma once
@@ -33,8 +34,5 @@ void add_quantization(const Quantization& quantization, const ModelConfig& confi
 // Puts the blocks' bytes in the place of their weights, with the biases that belong to them; the
 // depthwise BatchNorms keep no mean and no bias, which those biases hold now.
 void add_byte_weights(std::shared_ptr<const std::vector<ByteBlock>> blocks, Checkpoint& checkpoint);
-
-// Layer names in the order stem, blocks.0.depthwise, blocks.0.pointwise, ….
-std::vector<std::string> quantized_layers(int depth);
 
 }  // namespace convmixer
