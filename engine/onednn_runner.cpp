@@ -12,6 +12,16 @@
 namespace convmixer {
 namespace {
 
+// So many threads, or as many fewer as oneDNN has the plan's implementations for: an image's bits
+// are the same for any number.
+int usable_threads(const onednn::Program& program, int threads) {
+  for (; threads > 1; --threads) {
+    const OmpThreads guard(threads);
+    if (program.fits()) break;
+  }
+  return threads;
+}
+
 class OnednnRunner : public Runner {
  public:
   OnednnRunner(const Plan& plan, int threads, int chunk_size)
@@ -20,7 +30,8 @@ class OnednnRunner : public Runner {
         chunk_(chunk_size != 0 ? chunk_size : 1),
         raw_image_(plan.geometry.image_values()) {
     run_after_fork_too([&] {
-      const OmpThreads guard(threads_);
+      omp_threads_ = usable_threads(*plan_.onednn, threads_);
+      const OmpThreads guard(omp_threads_);
       instance_ = std::make_unique<onednn::Instance>(*plan_.onednn);
     });
   }
@@ -45,7 +56,7 @@ class OnednnRunner : public Runner {
   void run_images(const T* src, int n, float* logits, float* features) {
     const Geometry& g = plan_.geometry;
     run_after_fork_too([&] {
-      const OmpThreads guard(threads_);
+      const OmpThreads guard(omp_threads_);
       for (int i = 0; i < n; ++i) {
         run_image(src, logits, features);
         src += g.image_values();
@@ -65,6 +76,7 @@ class OnednnRunner : public Runner {
 
   const Plan& plan_;
   const int threads_, chunk_;
+  int omp_threads_ = 1;
   std::unique_ptr<onednn::Instance> instance_;
   Buffer<float> raw_image_;  // raw bytes as (3, h, w) floats
 };

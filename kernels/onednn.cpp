@@ -107,6 +107,7 @@ struct PostOps {
 
 struct Op {
   enum class Kind { kConvolution, kMean, kConvert } kind = Kind::kConvolution;
+  std::string implementation;  // oneDNN's name for it; none of conversions
   memory::desc src, dst;
   dnnl::primitive_attr attributes;
   std::vector<std::pair<int, memory>> operands;  // of its post-ops
@@ -128,6 +129,11 @@ struct Op {
   }
   dnnl::reorder::primitive_desc conversion(const dnnl::engine& engine) const {
     return {engine, src, engine, view, attributes};
+  }
+  bool fits(const dnnl::engine& engine) const {
+    if (kind == Kind::kConvert) return true;
+    return implementation == (kind == Kind::kMean ? mean(engine).impl_info_str()
+                                                  : convolution(engine).impl_info_str());
   }
 };
 
@@ -253,7 +259,8 @@ struct Program::Impl {
                                   : Dims{c.oc, c.ic, c.kernel_size, c.kernel_size};
     op.weights_desc = describe(dims, Tag::any, weights);
     const auto pd = op.convolution(engine);
-    implementations.emplace_back(pd.impl_info_str());
+    op.implementation = pd.impl_info_str();
+    implementations.push_back(op.implementation);
     op.weights_desc = pd.weights_desc();
     const memory::desc plain =
         describe(dims, c.depthwise ? Tag::goihw : Tag::oihw, bytes ? Type::s8 : Type::f32);
@@ -282,7 +289,8 @@ struct Program::Impl {
     append_channels(after, Algorithm::binary_mul, c, scale);
     append_channels(after, Algorithm::binary_add, c, shift);
     finish(after, op);
-    implementations.emplace_back(op.mean(engine).impl_info_str());
+    op.implementation = op.mean(engine).impl_info_str();
+    implementations.push_back(op.implementation);
     ops.push_back(std::move(op));
   }
 };
@@ -324,6 +332,12 @@ const std::string& Program::implementation(std::size_t i) const {
   return impl_->implementations[i];
 }
 const std::string& Program::layout() const { return impl_->layout_name; }
+bool Program::fits() const {
+  return translate("oneDNN", [&] {
+    return std::all_of(impl_->ops.begin(), impl_->ops.end(),
+                       [&](const Op& op) { return op.fits(impl_->engine); });
+  });
+}
 
 struct Instance::Impl {
   struct Step {
@@ -440,6 +454,7 @@ Precision Program::precision() const { absent(); }
 std::size_t Program::weight_bytes() const { absent(); }
 const std::string& Program::implementation(std::size_t) const { absent(); }
 const std::string& Program::layout() const { absent(); }
+bool Program::fits() const { absent(); }
 Instance::Instance(const Program&) { absent(); }
 Instance::~Instance() = default;
 std::size_t Instance::bytes() const { absent(); }

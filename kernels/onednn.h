@@ -57,6 +57,10 @@ class Program {
   // oneDNN's own name, "jit:avx2", for what the i-th call added.
   const std::string& implementation(std::size_t i) const;
   const std::string& layout() const;  // of the activations: "nChw8c", "nhwc"
+  // Whether an Instance made here would have these implementations too. For another number of
+  // threads oneDNN may choose another one, which rounds otherwise, or have none but a slow one for
+  // weights in this order (seen: bf16 on 3 threads).
+  bool fits() const;
 
  private:
   friend class Instance;
