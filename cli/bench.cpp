@@ -22,7 +22,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-struct Options {
+struct BenchOptions {
   ModelOptions model;
   int batch = 1, runs = 5;
   double seconds = 5;
@@ -209,7 +209,7 @@ std::string text_of(const Report& r) {
   return text;
 }
 
-void bench(const Options& o) {
+void bench(const BenchOptions& o) {
   Report report;
   report.batch = o.batch;
   const Model model = open_timed(o.model, report);
@@ -233,7 +233,7 @@ void bench(const Options& o) {
 void add_bench(CLI::App& app) {
   CLI::App& command = *app.add_subcommand(
       "bench", "Measure a model's speed and memory on random images, or a published model's");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<BenchOptions>();
   add_model_options(command, o->model);
   command.get_option("--model")
       ->description(

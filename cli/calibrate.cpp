@@ -19,7 +19,7 @@
 namespace convmixer::cli {
 namespace {
 
-struct Options {
+struct CalibrateOptions {
   ModelOptions model;
   convmixer_image_options image = CONVMIXER_IMAGE_OPTIONS_INIT;
   std::vector<std::string> images;
@@ -42,7 +42,7 @@ std::vector<std::size_t> spread(std::size_t size, int samples) {
 }
 
 // Folders and images are known as such, so any other file is a list.
-std::vector<FoundImage> images_of(const Options& o) {
+std::vector<FoundImage> images_of(const CalibrateOptions& o) {
   std::vector<FoundImage> images;
   bool has_list = false;
   for (const std::string& argument : o.images) {
@@ -68,7 +68,7 @@ void check_read(convmixer_status status, const std::string& source) {
   }
 }
 
-std::size_t add_images(const Options& o, convmixer_calibration* calibration) {
+std::size_t add_images(const CalibrateOptions& o, convmixer_calibration* calibration) {
   const std::vector<FoundImage> images = images_of(o);
   const std::vector<std::size_t> chosen = spread(images.size(), o.samples);
   std::size_t added = 0;
@@ -98,7 +98,7 @@ std::size_t add_images(const Options& o, convmixer_calibration* calibration) {
   return added;
 }
 
-std::size_t add_array(const Options& o, convmixer_calibration* calibration) {
+std::size_t add_array(const CalibrateOptions& o, convmixer_calibration* calibration) {
   const Array input = read_npy(o.input);
   convmixer_model_info info = CONVMIXER_MODEL_INFO_INIT;
   check(convmixer_calibration_get_info(calibration, &info));
@@ -119,7 +119,7 @@ std::size_t add_array(const Options& o, convmixer_calibration* calibration) {
   return images.size();
 }
 
-void calibrate(const Options& o) {
+void calibrate(const CalibrateOptions& o) {
   if (o.images.empty() == o.input.empty()) {
     throw Failure(kWrongUsage, "expected one of --images and --input");
   }
@@ -144,7 +144,7 @@ void calibrate(const Options& o) {
 void add_calibrate(CLI::App& app) {
   CLI::App& command = *app.add_subcommand(
       "calibrate", "Write a model with the scales of its activations, for --precision int8");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<CalibrateOptions>();
   command
       .add_option("--images", o->images,
                   "Images like those to be classified: files, folders of them, or lists of lines "

@@ -16,7 +16,7 @@
 namespace convmixer::cli {
 namespace {
 
-struct Options {
+struct ClassifyOptions {
   ModelOptions model;
   convmixer_image_options image = CONVMIXER_IMAGE_OPTIONS_INIT;
   std::vector<std::string> arguments;
@@ -78,8 +78,9 @@ class Progress {
 
 // Results of `count` images as text on stdout, errors of the human form on stderr; returns how many
 // failed.
-std::size_t report(const Options& o, const FoundImage* images, const convmixer_result* results,
-                   const convmixer_prediction* best, int top, std::size_t count) {
+std::size_t report(const ClassifyOptions& o, const FoundImage* images,
+                   const convmixer_result* results, const convmixer_prediction* best, int top,
+                   std::size_t count) {
   std::size_t failed = 0;
   for (std::size_t i = 0; i < count; ++i, best += top) {
     const bool ok = results[i].status == CONVMIXER_OK;
@@ -95,7 +96,7 @@ std::size_t report(const Options& o, const FoundImage* images, const convmixer_r
   return failed;
 }
 
-void classify(const Options& o) {
+void classify(const ClassifyOptions& o) {
   const std::vector<FoundImage> found = find_images(o.arguments);
   const Model model = open_model(o.model);
   const Session session = make_session(model, o.model);
@@ -135,7 +136,7 @@ void classify(const Options& o) {
 void add_classify(CLI::App& app) {
   CLI::App& command =
       *app.add_subcommand("classify", "Classify images: files, or folders with all below them");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<ClassifyOptions>();
   command.add_option("FILE|DIR", o->arguments, "JPEG, PNG or WebP files, or folders of them")
       ->required();
   command.add_option("--top", o->top, "Classes to show for each image (default: 5)")

@@ -22,7 +22,7 @@
 namespace convmixer::cli {
 namespace {
 
-struct Options {
+struct CompareOptions {
   ModelOptions model;  // of both but for model and precision
   convmixer_image_options image = CONVMIXER_IMAGE_OPTIONS_INIT;
   std::vector<std::string> models, precisions;
@@ -49,7 +49,7 @@ std::vector<std::string> parse_precisions(const std::string& text) {
 }
 
 // The options of the two networks.
-std::array<ModelOptions, 2> sides_of(const Options& o) {
+std::array<ModelOptions, 2> sides_of(const CompareOptions& o) {
   std::array<ModelOptions, 2> sides{o.model, o.model};
   std::vector<std::string> precisions = o.precisions;
   if (precisions.empty()) precisions = {"fp32"};
@@ -99,7 +99,7 @@ void check_same_classes(const Network& a, const Network& b) {
 // its own work: their crops may differ, and decoding once would leave the network waiting for it.
 class Run {
  public:
-  Run(const Options& o, const std::array<Session, 2>& sessions, CompareReport& report)
+  Run(const CompareOptions& o, const std::array<Session, 2>& sessions, CompareReport& report)
       : o_(o), sessions_(sessions), report_(report), bar_(report.dataset.size(), 0) {}
 
   void run();
@@ -108,7 +108,7 @@ class Run {
   void run_slice(std::size_t first, std::size_t count);
   void add_failed(std::size_t index, const convmixer_result& result);
 
-  const Options& o_;
+  const CompareOptions& o_;
   const std::array<Session, 2>& sessions_;
   CompareReport& report_;
   ProgressBar bar_;
@@ -169,7 +169,7 @@ void Run::run_slice(std::size_t first, std::size_t count) {
   }
 }
 
-void compare(const Options& o) {
+void compare(const CompareOptions& o) {
   const std::array<ModelOptions, 2> sides = sides_of(o);
   std::optional<OutputFile> json_file;  // a place that cannot be written is found out at once
   if (!o.output.empty()) json_file.emplace(o.output);
@@ -199,7 +199,7 @@ void compare(const Options& o) {
   print(o.json ? json : compare_text(report));
 }
 
-void add_network_options(CLI::App& command, Options& o) {
+void add_network_options(CLI::App& command, CompareOptions& o) {
   command
       .add_option("--model", o.models,
                   "A checkpoint as 'convmixer classify' takes it; given twice, the two to compare "
@@ -223,7 +223,7 @@ void add_network_options(CLI::App& command, Options& o) {
 void add_compare(CLI::App& app) {
   CLI::App& command = *app.add_subcommand(
       "compare", "Compare two models, or two precisions of one, on the same images");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<CompareOptions>();
   command
       .add_option("--images", o->images,
                   "A list of lines \"path label\" or \"path\", or a folder; with classes, where "

@@ -14,7 +14,7 @@
 namespace convmixer::cli {
 namespace {
 
-struct Options {
+struct ConvertOptions {
   ModelOptions model;
   std::string output, labels, interpolation;
 };
@@ -55,7 +55,7 @@ std::string summary_of(const std::string& output, const convmixer_model_info& in
       info.std[1], info.std[2]);
 }
 
-void convert(const Options& o) {
+void convert(const ConvertOptions& o) {
   const convmixer_model_options model = c_options_of(o.model);
   convmixer_convert_options options = CONVMIXER_CONVERT_OPTIONS_INIT;
   options.activation = model.activation;
@@ -84,7 +84,7 @@ void convert(const Options& o) {
 void add_convert(CLI::App& app) {
   CLI::App& command = *app.add_subcommand(
       "convert", "Write a model as one safetensors file that says everything about itself");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<ConvertOptions>();
   command
       .add_option("--model", o->model.model,
                   "What to convert: a file or folder that the other commands take too")

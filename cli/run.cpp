@@ -13,12 +13,12 @@
 namespace convmixer::cli {
 namespace {
 
-struct Options {
+struct RunOptions {
   ModelOptions model;
   std::string input, output, features;
 };
 
-void run(const Options& o) {
+void run(const RunOptions& o) {
   if (o.output == o.features) {
     throw Failure(
         kWrongUsage,
@@ -60,7 +60,7 @@ void run(const Options& o) {
 void add_run(CLI::App& app) {
   CLI::App& command =
       *app.add_subcommand("run", "Run a model on a NumPy array of normalised images");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<RunOptions>();
   command
       .add_option("--input", o->input,
                   "float32 (n, 3, height, width), normalised as the model expects")

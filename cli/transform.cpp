@@ -12,13 +12,13 @@
 namespace convmixer::cli {
 namespace {
 
-struct Options {
+struct TransformOptions {
   convmixer_image_options image = CONVMIXER_IMAGE_OPTIONS_INIT;
   ImageSize size{224, 224};
   std::string input, output, interpolation;
 };
 
-void transform(Options& o) {
+void transform(TransformOptions& o) {
   OutputFile file(o.output);
   o.image.image_height = o.size.height;
   o.image.image_width = o.size.width;
@@ -37,7 +37,7 @@ void transform(Options& o) {
 void add_transform(CLI::App& app) {
   CLI::App& command =
       *app.add_subcommand("transform", "Write the crop that a model sees of an image, as a PNG");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<TransformOptions>();
   command.add_option("IMAGE", o->input, "A JPEG, PNG or WebP file")->required();
   command.add_option("--output", o->output, "The PNG to write")->required()->type_name("FILE.png");
   add_image_size_option(command, o->size, "224");

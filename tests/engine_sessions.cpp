@@ -19,12 +19,12 @@
 namespace convmixer::test {
 namespace {
 
-struct Case {
+struct SessionCase {
   ModelShape shape;
   Graph graph;
   Images images;
 
-  Case(const ModelShape& s, int n, Random random = Random(31))
+  SessionCase(const ModelShape& s, int n, Random random = Random(31))
       : shape(s), graph(random_graph(s, random)), images(s, n, random) {}
   const std::uint8_t* image(int i) const {
     return images.bytes.data() + static_cast<std::size_t>(i) * shape.image_floats();
@@ -64,7 +64,7 @@ Run part(const Run& all, int first, int n, int total) {
 
 void check_batches(const EngineVariant& variant, const ModelShape& shape) {
   constexpr int kImages = 9;
-  const Case c(shape, kImages);
+  const SessionCase c(shape, kImages);
   const auto plan = plan_for(variant, c.graph);
   const Run floats = alone(plan, c.float_image(0), shape.image_floats(), kImages);
   const Run bytes = alone(plan, c.image(0), shape.image_floats(), kImages);
@@ -81,7 +81,7 @@ void check_batches(const EngineVariant& variant, const ModelShape& shape) {
 }
 
 void check_threads(const EngineVariant& variant, const ModelShape& shape) {
-  const Case c(shape, 3);
+  const SessionCase c(shape, 3);
   const auto plan = plan_for(variant, c.graph);
   const Run want = run(plan, 1, 1, c.image(0), 3);
   for (const int threads : {1, 2, 3, 5, 8, 61}) {
@@ -94,7 +94,7 @@ void check_threads(const EngineVariant& variant, const ModelShape& shape) {
 
 // A session that has run other images gives the bits of a fresh one; features may be left out.
 void check_reuse(const EngineVariant& variant) {
-  const Case c(kModel, 5);
+  const SessionCase c(kModel, 5);
   const auto plan = plan_for(variant, c.graph);
   const Run want = run(plan, 2, 3, c.image(0), 5);
   Session session(plan, 2, 3);
@@ -114,7 +114,7 @@ void check_reuse(const EngineVariant& variant) {
 
 #ifdef _OPENMP
 void check_parallel_region(const EngineVariant& variant) {
-  const Case c(kModel, 4);
+  const SessionCase c(kModel, 4);
   const auto plan = plan_for(variant, c.graph);
   const Run want = run(plan, 2, 2, c.image(0), 4);
   Run inside[4];
@@ -131,7 +131,7 @@ void check_parallel_region(const EngineVariant& variant) {
 
 // Two threads with sessions of different sizes on one model, again and again.
 void check_two_sessions(const EngineVariant& variant) {
-  const Case c(kModel, 3);
+  const SessionCase c(kModel, 3);
   const auto plan = plan_for(variant, c.graph);
   const Run want = run(plan, 1, 1, c.image(0), 3);
   std::vector<Run> got(2);
@@ -152,7 +152,7 @@ void check_two_sessions(const EngineVariant& variant) {
 
 // A model of this variant beside one of every other.
 void check_beside_other_variants(const EngineVariant& variant) {
-  const Case c(kModel, 2);
+  const SessionCase c(kModel, 2);
   for (const EngineVariant& other : engine_variants()) {
     if (!other.refusal.empty()) continue;
     SCOPED_TRACE(other.name);
@@ -173,7 +173,7 @@ void check_beside_other_variants(const EngineVariant& variant) {
 
 #ifndef __SANITIZE_THREAD__  // which does not allow threads after fork()
 void check_fork(const EngineVariant& variant) {
-  const Case c(kModel, 3);
+  const SessionCase c(kModel, 3);
   const auto plan = plan_for(variant, c.graph);
   Session session(plan, 2, 0);
   Run want = run(plan, 2, 0, c.image(0), 3);
@@ -204,7 +204,7 @@ void check_fork(const EngineVariant& variant) {
 
 void check_allocations(const EngineVariant& variant) {
   if (!can_count_allocations()) GTEST_SKIP() << "a sanitizer has its own malloc";
-  const Case c(kModel, 7);
+  const SessionCase c(kModel, 7);
   const auto plan = plan_for(variant, c.graph);
   Run got = run(plan, 2, 2, c.image(0), 7);
   Session session(plan, 2, 2);

@@ -103,4 +103,16 @@ inline void expect_same_weights(const CheckpointFile& want, const Checkpoint& go
   }
 }
 
+// Of the tensor 'a' in a file.
+inline std::vector<float> values_of(const std::string& file,
+                                    const std::vector<std::int64_t>& shape) {
+  const Weights weights = open_bytes(file).floats("a", shape);
+  return {weights.data, weights.data + weights.size};
+}
+
+inline void refused(const std::string& file, const std::vector<std::string>& parts,
+                    Code code = Code::kFormat) {
+  expect_error(code, parts, [&] { open_bytes(file); });
+}
+
 }  // namespace convmixer

@@ -12,17 +12,7 @@ using namespace pickled;  // NOLINT(google-build-using-namespace)
 
 std::string file_of(const std::string& a) { return dump(dict({{"a", a}}), 4); }
 
-std::string floats(const std::vector<float>& values) { return bytes(bytes_of(values)); }
-
-std::vector<float> values_of(const std::string& file, const std::vector<std::int64_t>& shape) {
-  const Weights weights = open_bytes(file).floats("a", shape);
-  return {weights.data, weights.data + weights.size};
-}
-
-void refused(const std::string& file, const std::vector<std::string>& parts,
-             Code code = Code::kFormat) {
-  expect_error(code, parts, [&] { open_bytes(file); });
-}
+std::string float_array(const std::vector<float>& values) { return bytes(bytes_of(values)); }
 
 // The bytes as protocol 2 has them: each a character of up to 255, in UTF-8.
 std::string as_latin1(const std::string& content, const std::string& encoding = "latin1") {
@@ -39,8 +29,8 @@ TEST(Paddle, ArraysOfEveryType) {
   const std::vector<float> want = {1, -2.5f};
   const std::string halves = bytes(bytes_of<std::uint16_t>({0x3c00, 0xc100}));
   const std::string doubles = bytes(bytes_of<double>({1, -2.5}));
-  EXPECT_EQ(values_of(file_of(array("f4", {2}, floats(want))), {2}), want);
-  EXPECT_EQ(values_of(file_of(array("<f4", {2}, floats(want), "N")), {2}), want);
+  EXPECT_EQ(values_of(file_of(array("f4", {2}, float_array(want))), {2}), want);
+  EXPECT_EQ(values_of(file_of(array("<f4", {2}, float_array(want), "N")), {2}), want);
   EXPECT_EQ(values_of(file_of(array("f2", {2}, halves)), {2}), want);
   EXPECT_EQ(values_of(file_of(array("f8", {2}, doubles)), {2}), want);
   const Checkpoint longs = open_bytes(file_of(array("i8", {}, bytes("12345678"))));
@@ -58,19 +48,20 @@ TEST(Paddle, BytesAreTextBeforeProtocol3) {
 }
 
 TEST(Paddle, ColumnsFirst) {
-  EXPECT_EQ(values_of(file_of(array("f4", {2, 3}, floats({0, 1, 2, 3, 4, 5}), "<", true)), {2, 3}),
-            (std::vector<float>{0, 2, 4, 1, 3, 5}));
+  EXPECT_EQ(
+      values_of(file_of(array("f4", {2, 3}, float_array({0, 1, 2, 3, 4, 5}), "<", true)), {2, 3}),
+      (std::vector<float>{0, 2, 4, 1, 3, 5}));
 }
 
 TEST(Paddle, NamesOfNumpy2AndProtocol5) {
-  std::string a = array("f4", {2}, floats({1, 2}));
+  std::string a = array("f4", {2}, float_array({1, 2}));
   a.replace(a.find("numpy.core"), 10, "numpy._core");
   EXPECT_EQ(values_of(file_of(a), {2}), (std::vector<float>{1, 2}));
   const std::string dtype = call(name("numpy", "dtype"), {text("<f4")});
   for (const char* module : {"numpy.core.numeric", "numpy._core.numeric"}) {
     const auto from_buffer = [&](const char* order) {
       return call(name(module, "_frombuffer"),
-                  {floats({0, 1, 2, 3}), dtype, integers({2, 2}), text(order)});
+                  {float_array({0, 1, 2, 3}), dtype, integers({2, 2}), text(order)});
     };
     EXPECT_EQ(values_of(file_of(from_buffer("C")), {2, 2}), (std::vector<float>{0, 1, 2, 3}));
     EXPECT_EQ(values_of(file_of(from_buffer("F")), {2, 2}), (std::vector<float>{0, 2, 1, 3}));
@@ -78,14 +69,14 @@ TEST(Paddle, NamesOfNumpy2AndProtocol5) {
 }
 
 TEST(Paddle, TensorsWithTheirNames) {
-  const std::string pair = tuple({text("linear_0.w_0"), array("f4", {2}, floats({1, 2}))});
+  const std::string pair = tuple({text("linear_0.w_0"), array("f4", {2}, float_array({1, 2}))});
   EXPECT_EQ(values_of(file_of(pair), {2}), (std::vector<float>{1, 2}));
   EXPECT_EQ(values_of(file_of(call(name("builtins", "tuple"), {pair})), {2}),
             (std::vector<float>{1, 2}));
 }
 
 TEST(Paddle, FilesThatLieAreRefused) {
-  const std::string good = floats({1, 2});
+  const std::string good = float_array({1, 2});
   refused(file_of(array("f4", {3}, good)),
           {"expected array 'a' of shape [3] of F32, found 8 bytes"});
   refused(file_of(array("f4", {1}, good)), {"of shape [1] of F32, found 8 bytes"});

@@ -28,16 +28,6 @@ std::string float_tensor(std::int64_t count, std::int64_t offset,
   return tensor(storage("FloatStorage", "s", count), offset, shape, strides);
 }
 
-std::vector<float> values_of(const std::string& file, const std::vector<std::int64_t>& shape) {
-  const Weights weights = open_bytes(file).floats("a", shape);
-  return {weights.data, weights.data + weights.size};
-}
-
-void refused(const std::string& file, const std::vector<std::string>& parts,
-             Code code = Code::kFormat) {
-  expect_error(code, parts, [&] { open_bytes(file); });
-}
-
 TEST(TorchZip, ReadsEveryType) {
   const std::vector<float> want = {1, -2.5f};
   const auto read = [&](const char* type, const std::string& content) {

@@ -61,7 +61,7 @@ void batchnorm(const BatchNorm& bn, Tensor& x) {
   }
 }
 
-Epilogue epilogue_of(const Node& node) {
+Epilogue oracle_epilogue(const Node& node) {
   return {node.activation, node.bias, node.affine.scale, node.affine.shift};
 }
 
@@ -90,16 +90,17 @@ Tensor run(const std::vector<Node>& nodes, const Tensor& src, Output& out) {
     switch (node.op) {
       case Op::kPatchEmbed:
         expect_channels(node, x);
-        x = patch_embed(x, node.oc, node.kernel_size, node.weights.data, epilogue_of(node)).y;
+        x = patch_embed(x, node.oc, node.kernel_size, node.weights.data, oracle_epilogue(node)).y;
         break;
       case Op::kDepthwise:
         expect_channels(node, x);
-        x = depthwise(x, node.kernel_size, node.weights.data, epilogue_of(node), node.residual).y;
+        x = depthwise(x, node.kernel_size, node.weights.data, oracle_epilogue(node), node.residual)
+                .y;
         break;
       case Op::kPointwise:
         expect_channels(node, x);
         if (node.residual) throw std::runtime_error("oracle: a residual of a pointwise node");
-        x = pointwise(x, node.oc, node.weights.data, epilogue_of(node)).y;
+        x = pointwise(x, node.oc, node.weights.data, oracle_epilogue(node)).y;
         break;
       case Op::kActivation:
         for (double& v : x.v) v = activate(node.activation, v);
