@@ -20,7 +20,7 @@ class Mpi : public Eval {
       GTEST_SKIP() << "convmixer-mpi was not built";
     }
     if (std::system("command -v mpirun > /dev/null") != 0) GTEST_SKIP() << "mpirun is missing";
-    whole = list(read_text(kList));
+    whole = list(fifty_images());
     want = eval({"--images", whole, "--root", kCifar});
     want.erase("ranks");
   }
@@ -113,7 +113,7 @@ TEST_F(Mpi, WritesEveryFileOnceAndAlike) {
   const std::string alone = (folder / "alone.csv").string(), csv = (folder / "p.csv").string(),
                     json = (folder / "o.json").string(), html = (folder / "r.html").string();
   const std::string broken = "cat/0000.jpg 3\n/no/such.jpg 4\ncat/0001.jpg 3\n/no/such.jpg 4\n";
-  const std::string images = list(broken + read_text(kList) + broken, "broken.txt");
+  const std::string images = list(broken + fifty_images() + broken, "broken.txt");
   const std::vector<std::string> arguments = {"--images", images, "--root", kCifar, "--batch", "2"};
   std::vector<std::string> one = arguments, two = arguments;
   one.insert(one.end(), {"--predictions", alone});
@@ -145,17 +145,17 @@ TEST_F(Mpi, FailsWhereARankCannotBegin) {
   bad.insert(bad.end(), {"--strassen", "off"});
   expect_failure(mpirun(2, bad, good), 1, {"rank 1 on ", "the same strassen", "\"off\""});
   bad = good;
-  bad[1] = list(read_text(kList) + "cat/0000.jpg 3\n", "longer.txt");
+  bad[1] = list(fifty_images() + "cat/0000.jpg 3\n", "longer.txt");
   expect_failure(mpirun(3, bad, good), 1, {"rank 1 on ", "the same list"});
 }
 
 TEST_F(Mpi, StopsAtABadImageOfAnyRank) {
-  const std::string images = list(read_text(kList) + "/no/such.jpg 3\n", "broken.txt");
+  const std::string images = list(fifty_images() + "/no/such.jpg 3\n", "broken.txt");
   const std::string csv = (folder / "p.csv").string();
   expect_failure(
       mpirun(2, {"--images", images, "--root", kCifar, "--strict", "--predictions", csv}), 1,
       {"/no/such.jpg"});
-  EXPECT_EQ(lines_of(read_text(csv)).size(), 202u);
+  EXPECT_EQ(lines_of(read_text(csv)).size(), 52u);
   expect_failure(mpirun(2, {"--images", whole, "--root", kCifar, "--predictions", "/dev/full"}), 1,
                  {"/dev/full: cannot be written"});
 }
@@ -212,12 +212,12 @@ TEST_F(Mpi, ShowsOneBarOnMpirunsTerminal) {
   EXPECT_EQ(status, 0) << shown;
   EXPECT_NE(shown.find("[###"), std::string::npos) << shown;
   // It begins once, and every state of it is of the whole list.
-  EXPECT_EQ(shown.find(" 0/200"), shown.rfind(" 0/200")) << shown;
+  EXPECT_EQ(shown.find(" 0/50"), shown.rfind(" 0/50")) << shown;
   std::size_t bars = 0, whole_bars = 0;
   for (std::size_t at = 0; (at = shown.find(" images/s", at)) != std::string::npos; ++at) ++bars;
-  for (std::size_t at = 0; (at = shown.find("/200  ", at)) != std::string::npos; ++at) ++whole_bars;
+  for (std::size_t at = 0; (at = shown.find("/50  ", at)) != std::string::npos; ++at) ++whole_bars;
   EXPECT_EQ(bars, whole_bars) << shown;
-  EXPECT_EQ(nlohmann::json::parse(read_text(folder / "stdout"))["images"], 200);
+  EXPECT_EQ(nlohmann::json::parse(read_text(folder / "stdout"))["images"], 50);
 }
 
 TEST_F(Mpi, SharesTheCpusOfAMachine) {
