@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // One image after the other, since primitives are made for one.
-#include <utility>
-
 #include "engine/onednn_layers.h"
 #include "engine/openmp.h"
 #include "engine/peak.h"
@@ -12,8 +10,8 @@
 namespace convmixer {
 namespace {
 
-// So many threads, or as many fewer as oneDNN has the plan's implementations for: an image's bits
-// are the same for any number.
+// So many threads, or as many fewer as oneDNN has the plan's implementations for, which it has for
+// one: an image's bits are the same for any number.
 int usable_threads(const onednn::Program& program, int threads) {
   for (; threads > 1; --threads) {
     const OmpThreads guard(threads);
@@ -44,7 +42,7 @@ class OnednnRunner : public Runner {
   }
 
   double measure_fma_peak() override {
-    Workers workers(threads_);  // oneDNN's are OpenMP's
+    Workers workers(omp_threads_);  // oneDNN's are OpenMP's
     return convmixer::measure_fma_peak(*available_tables(plan_.precision()).front(), workers);
   }
 

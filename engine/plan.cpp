@@ -176,9 +176,12 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
   return native;
 }
 
+// By the implementations that oneDNN has for so many threads.
 std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision precision,
-                                             const Quantization& q, Plan& plan) {
+                                             const Quantization& q, int threads, Plan& plan) {
+  const OmpThreads guard(threads);
   const Geometry& g = plan.geometry;
+  plan.non_finite.clear();
   auto program = std::make_unique<onednn::Program>(precision);
   note_non_finite(*parts.patch_embed, plan);
   add_patch_embed(*program, *parts.patch_embed, parts.patch_embed_raw, g, q);
@@ -191,8 +194,17 @@ std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision preci
   }
   note_non_finite(*parts.head, plan);
   add_head(*program, *parts.head, g, q);
-  plan.weight_bytes += program->weight_bytes();
+  plan.weight_bytes = program->weight_bytes();
   return program;
+}
+
+// For the number of threads that sessions have by default, unless these implementations are not
+// there for one thread, as which every session can run.
+std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision precision,
+                                             const Quantization& q, Plan& plan) {
+  auto program = pack_onednn(parts, precision, q, default_threads(), plan);
+  const OmpThreads guard(1);
+  return program->fits() ? std::move(program) : pack_onednn(parts, precision, q, 1, plan);
 }
 
 // ---- Description ----
@@ -328,10 +340,8 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
         if (c.table != nullptr) {
           plan->native = pack_native(parts, c, options, *plan);
         } else {
-          run_after_fork_too([&] {
-            const OmpThreads guard(default_threads());
-            plan->onednn = pack_onednn(parts, precision, options.quantization, *plan);
-          });
+          run_after_fork_too(
+              [&] { plan->onednn = pack_onednn(parts, precision, options.quantization, *plan); });
         }
         break;
       } catch (const Error& e) {
