@@ -259,7 +259,7 @@ CONVMIXER_API void convmixer_session_destroy(convmixer_session* session); /* nul
 
 typedef struct convmixer_session_info {
   size_t struct_size;
-  int32_t threads, chunk_size; /* as they are, defaults worked out */
+  int32_t threads, chunk_size; /* as they are, defaults worked out; oneDNN may run on fewer threads */
   uint64_t memory_bytes;       /* beside the model's weights */
 } convmixer_session_info;
 
