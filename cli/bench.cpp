@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -13,14 +12,13 @@
 #include <string>
 #include <vector>
 
+#include "cli/clock.h"
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "cli/random_weights.h"
 
 namespace convmixer::cli {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 struct BenchOptions {
   ModelOptions model;
@@ -51,10 +49,6 @@ struct Report {
     return 2 * static_cast<double>(info.num_macs) * images_per_second();
   }
 };
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 // The peak begins anew, where the system allows it, so that what came before opening (writing
 // random weights) is not in it.

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "cli/class_names.h"
+#include "cli/clock.h"
 #include "cli/commands.h"
 #include "cli/compare_report.h"
 #include "cli/dataset.h"
@@ -119,7 +119,7 @@ class Run {
 };
 
 void Run::run() {
-  const auto begin = std::chrono::steady_clock::now();
+  const auto begin = Clock::now();
   const Comparison& c = report_.comparison;
   for_each_slice(
       0, report_.dataset.size(), report_.session, report_.names.count(),
@@ -130,7 +130,7 @@ void Run::run() {
         run_slice(first, count);
       });
   bar_.clear();
-  report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  report_.seconds = seconds_since(begin);
 }
 
 void Run::add_failed(std::size_t index, const convmixer_result& result) {

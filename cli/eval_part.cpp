@@ -22,9 +22,9 @@ void put_text(std::string& dst, const std::string& text) {
   dst += text;
 }
 
-class Reader {
+class PartReader {
  public:
-  explicit Reader(const std::string& bytes) : bytes_(bytes) {}
+  explicit PartReader(const std::string& bytes) : bytes_(bytes) {}
 
   template <typename T>
   T get() {
@@ -67,7 +67,7 @@ std::string pack(const EvalPart& part) {
 }
 
 EvalPart unpack(const std::string& bytes) {
-  Reader reader(bytes);
+  PartReader reader(bytes);
   EvalPart part;
   part.seconds = reader.get<double>();
   part.stop = reader.get_text();

@@ -11,7 +11,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::size_t kPairs = 20;
+constexpr std::size_t kTextPairs = 20;
 // Classes that the text shows; of more the least accurate half of it. The JSON and the page have
 // all.
 constexpr std::size_t kTextClasses = 40, kTextWorst = 20;
@@ -71,7 +71,7 @@ Json classes_json(const EvalReport& r) {
 
 Json confused_json(const EvalReport& r) {
   Json pairs = Json::array();
-  for (const Confusion& c : most_confused(r.tally, kPairs)) {
+  for (const Confusion& c : most_confused(r.tally, kTextPairs)) {
     Json entry;
     entry["class"] = c.label;
     entry["label"] = label_json(r.names, c.label);

@@ -4,22 +4,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <utility>
 
+#include "cli/clock.h"
 #include "cli/handles.h"
 #include "cli/image_slices.h"
 #include "cli/report_parts.h"
 
 namespace convmixer::cli {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 // The accuracy so far, for the bar.
 std::string accuracy_text(const Tally& tally) {

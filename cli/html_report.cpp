@@ -18,7 +18,7 @@ namespace {
 
 // A matrix of more classes than this cannot be read: it is then of those that are confused most.
 constexpr std::size_t kMatrixClasses = 30, kConfusedClasses = 20;
-constexpr std::size_t kPairs = 15;
+constexpr std::size_t kPagePairs = 15;
 constexpr int kPictureSide = 224;  // pixels, the longer side, at most
 
 constexpr std::string_view kStyle = R"(
@@ -219,7 +219,7 @@ std::string matrix(const EvalReport& r) {
 }
 
 std::string pairs(const EvalReport& r) {
-  const std::vector<Confusion> most = most_confused(r.tally, kPairs);
+  const std::vector<Confusion> most = most_confused(r.tally, kPagePairs);
   if (most.empty()) return "";
   std::string html =
       "<h2>Most confused</h2>\n<div class=\"scroll\"><table class=\"list pairs\">\n"

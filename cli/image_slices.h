@@ -5,8 +5,9 @@
 #include <convmixer.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
+
+#include "cli/clock.h"
 
 namespace convmixer::cli {
 
@@ -34,7 +35,6 @@ inline std::size_t most_images(const convmixer_session_info& session, int num_cl
 template <typename Body>
 void for_each_slice(std::size_t first, std::size_t last, const convmixer_session_info& session,
                     int num_classes, Body body) {
-  using Clock = std::chrono::steady_clock;
   const std::size_t most = most_images(session, num_classes);
   auto slice = static_cast<std::size_t>(session.chunk_size);
   for (std::size_t done = first; done < last;) {
@@ -42,8 +42,7 @@ void for_each_slice(std::size_t first, std::size_t last, const convmixer_session
     const std::size_t count = std::min(slice, last - done);
     body(done, count);
     done += count;
-    const std::chrono::duration<double> took = Clock::now() - begin;
-    if (took.count() < kSliceSeconds) slice = std::min(most, 2 * slice);
+    if (seconds_since(begin) < kSliceSeconds) slice = std::min(most, 2 * slice);
   }
 }
 

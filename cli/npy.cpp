@@ -18,7 +18,7 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "files hold little-endian floats");
 
-struct Reader {
+struct NpyReader {
   const std::string& path;
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file;
   std::size_t left = 0;
@@ -27,7 +27,7 @@ struct Reader {
     throw Failure(kFailed, path + ": " + what);
   }
 
-  explicit Reader(const std::string& p) : path(p), file(nullptr, std::fclose) {
+  explicit NpyReader(const std::string& p) : path(p), file(nullptr, std::fclose) {
     // O_NONBLOCK: opening a pipe that nobody writes to must not hang; it is refused below.
     const int fd = ::open(p.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st {};
@@ -56,7 +56,7 @@ std::string shown(const std::string& text) {
 }
 
 // The text behind 'key': in the header, a Python dictionary, up to the `end` character.
-std::string value_of(const Reader& reader, const std::string& header, const std::string& key,
+std::string value_of(const NpyReader& reader, const std::string& header, const std::string& key,
                      char end) {
   const std::size_t at = header.find("'" + key + "':");
   const std::size_t from =
@@ -67,7 +67,7 @@ std::string value_of(const Reader& reader, const std::string& header, const std:
   return header.substr(from, to - from + (end == ')' ? 1 : 0));
 }
 
-std::vector<std::size_t> parse_shape(const Reader& reader, const std::string& text) {
+std::vector<std::size_t> parse_shape(const NpyReader& reader, const std::string& text) {
   std::vector<std::size_t> shape;
   if (text.empty() || text.front() != '(')
     reader.fail("expected a shape in the .npy header, found " + shown(text));
@@ -87,7 +87,7 @@ std::vector<std::size_t> parse_shape(const Reader& reader, const std::string& te
   return shape;
 }
 
-std::string read_header(Reader& reader) {
+std::string read_header(NpyReader& reader) {
   unsigned char start[8], length[4] = {};
   reader.read(start, sizeof(start));
   if (std::memcmp(start, "\x93NUMPY", 6) != 0)
@@ -114,7 +114,7 @@ std::string shape_text(const std::vector<std::size_t>& shape) {
 }
 
 Array read_npy(const std::string& path) {
-  Reader reader(path);
+  NpyReader reader(path);
   const std::string header = read_header(reader);
   const std::string type = value_of(reader, header, "descr", ',');
   if (type != "'<f4'") reader.fail("expected float32 values ('<f4'), found " + shown(type));

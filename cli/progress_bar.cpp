@@ -34,8 +34,7 @@ void ProgressBar::clear() const {
 
 void ProgressBar::show(std::uint64_t done, const std::string& so_far) const {
   if (!shown_ || total_ == 0) return;
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  const double seconds = seconds_since(begin_);
   std::string text = fmt::format(" {}/{}", done, total_);
   if (done > before_ && seconds > 0) {
     const double rate = static_cast<double>(done - before_) / seconds;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <string>
+
+#include "cli/clock.h"
 
 namespace convmixer::cli {
 
@@ -23,7 +24,7 @@ class ProgressBar {
  private:
   std::uint64_t total_, before_;
   bool shown_;
-  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  Clock::time_point begin_ = Clock::now();
 };
 
 }  // namespace convmixer::cli

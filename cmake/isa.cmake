@@ -21,7 +21,7 @@ set(CONVMIXER_OBJECTS_avx512 avx512 avx512_bf16 avx512_vnni)
 function(convmixer_add_isa_object target name)
   # Register tiles are written out; speed must not depend on the build type. (Sanitizers' checks are as fast with -O2,
   # which compiles in two thirds of the time.)
-  set(level $<$<NOT:$<CONFIG:Debug>>:-O3>)
+  set(level -O3)
   if(CONVMIXER_SANITIZE)
     set(level -O2)
   endif()
@@ -30,7 +30,8 @@ function(convmixer_add_isa_object target name)
                         INTERPROCEDURAL_OPTIMIZATION OFF)
   target_link_libraries(convmixer_isa_${name} PRIVATE convmixer_flags)
   target_compile_options(convmixer_isa_${name} PRIVATE
-    ${CONVMIXER_FLAGS_${name}} -fno-exceptions -fno-rtti -fno-threadsafe-statics ${level})
+    ${CONVMIXER_FLAGS_${name}} -fno-exceptions -fno-rtti -fno-threadsafe-statics
+    $<$<NOT:$<CONFIG:Debug>>:${level}>)
   target_sources(${target} PRIVATE $<TARGET_OBJECTS:convmixer_isa_${name}>)
 endfunction()
 

@@ -24,12 +24,11 @@ class OnednnRunner : public Runner {
  public:
   OnednnRunner(const Plan& plan, int threads, int chunk_size)
       : plan_(plan),
-        threads_(threads),
         chunk_(chunk_size != 0 ? chunk_size : 1),
         raw_image_(plan.geometry.image_values()) {
     run_after_fork_too([&] {
-      omp_threads_ = usable_threads(*plan_.onednn, threads_);
-      const OmpThreads guard(omp_threads_);
+      threads_ = usable_threads(*plan_.onednn, threads);
+      const OmpThreads guard(threads_);
       instance_ = std::make_unique<onednn::Instance>(*plan_.onednn);
     });
   }
@@ -42,7 +41,7 @@ class OnednnRunner : public Runner {
   }
 
   double measure_fma_peak() override {
-    Workers workers(omp_threads_);  // oneDNN's are OpenMP's
+    Workers workers(threads_);  // oneDNN's are OpenMP's
     return convmixer::measure_fma_peak(*available_tables(plan_.precision()).front(), workers);
   }
 
@@ -54,7 +53,7 @@ class OnednnRunner : public Runner {
   void run_images(const T* src, int n, float* logits, float* features) {
     const Geometry& g = plan_.geometry;
     run_after_fork_too([&] {
-      const OmpThreads guard(omp_threads_);
+      const OmpThreads guard(threads_);
       for (int i = 0; i < n; ++i) {
         run_image(src, logits, features);
         src += g.image_values();
@@ -73,8 +72,8 @@ class OnednnRunner : public Runner {
   }
 
   const Plan& plan_;
-  const int threads_, chunk_;
-  int omp_threads_ = 1;
+  const int chunk_;
+  int threads_ = 1;  // of OpenMP
   std::unique_ptr<onednn::Instance> instance_;
   Buffer<float> raw_image_;  // raw bytes as (3, h, w) floats
 };

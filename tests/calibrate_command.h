@@ -9,11 +9,9 @@
 #include <vector>
 
 #include "checkpoint_file.h"
-#include "cli_process.h"
+#include "cifar_images.h"
 
 namespace convmixer::test {
-
-inline const std::string kCifar = kData + "/cifar";
 
 // Of a safetensors file, whole and sound.
 inline CheckpointFile parse_file(const std::string& bytes) {

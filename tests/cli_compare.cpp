@@ -13,7 +13,6 @@ namespace convmixer::test {
 namespace {
 
 const std::string kBundled = kShare + "/cifar10_256_8.safetensors";
-const std::string kList = kCifar + "/list.txt";
 
 class Compare : public Calibrate {
  protected:

@@ -146,12 +146,4 @@ inline std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
-// Every fourth line of data/cifar's list: 50 of its 200 images, 5 of each class in order.
-inline std::string fifty_images() {
-  std::string text;
-  const std::vector<std::string> lines = lines_of(read_text(kData + "/cifar/list.txt"));
-  for (std::size_t i = 0; i < lines.size(); i += 4) text += lines[i] + "\n";
-  return text;
-}
-
 }  // namespace convmixer::test

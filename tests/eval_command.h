@@ -6,11 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "cli_process.h"
+#include "cifar_images.h"
 
 namespace convmixer::test {
-
-inline const std::string kCifar = kData + "/cifar", kList = kCifar + "/list.txt";
 
 class Eval : public Cli {
  protected:
