@@ -178,11 +178,12 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
 
 // By the implementations that oneDNN has for so many threads.
 std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision precision,
-                                             const Quantization& q, int threads, Plan& plan) {
+                                             const PlanOptions& options, int threads, Plan& plan) {
   const OmpThreads guard(threads);
   const Geometry& g = plan.geometry;
+  const Quantization& q = options.quantization;
   plan.non_finite.clear();
-  auto program = std::make_unique<onednn::Program>(precision);
+  auto program = std::make_unique<onednn::Program>(precision, options.onednn == OneDnn::kOn);
   note_non_finite(*parts.patch_embed, plan);
   add_patch_embed(*program, *parts.patch_embed, parts.patch_embed_raw, g, q);
   for (std::size_t i = 0; i < parts.blocks.size(); ++i) {
@@ -201,10 +202,15 @@ std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision preci
 // For the number of threads that sessions have by default, unless these implementations are not
 // there for one thread, as which every session can run.
 std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision precision,
-                                             const Quantization& q, Plan& plan) {
-  auto program = pack_onednn(parts, precision, q, default_threads(), plan);
-  const OmpThreads guard(1);
-  return program->fits() ? std::move(program) : pack_onednn(parts, precision, q, 1, plan);
+                                             const PlanOptions& options, Plan& plan) {
+  try {
+    auto program = pack_onednn(parts, precision, options, default_threads(), plan);
+    const OmpThreads guard(1);
+    if (program->fits()) return program;
+  } catch (const Error& e) {
+    if (e.code() != Code::kUnsupported) throw;
+  }
+  return pack_onednn(parts, precision, options, 1, plan);
 }
 
 // ---- Description ----
@@ -340,8 +346,7 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
         if (c.table != nullptr) {
           plan->native = pack_native(parts, c, options, *plan);
         } else {
-          run_after_fork_too(
-              [&] { plan->onednn = pack_onednn(parts, precision, options.quantization, *plan); });
+          run_after_fork_too([&] { plan->onednn = pack_onednn(parts, precision, options, *plan); });
         }
         break;
       } catch (const Error& e) {

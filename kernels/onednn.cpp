@@ -146,6 +146,7 @@ struct Op {
 
 struct Program::Impl {
   Precision precision;
+  bool reference_too;
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
   // Between the layers. The primitives of bytes and of AMX are written for channels last.
@@ -158,7 +159,7 @@ struct Program::Impl {
   std::vector<std::string> implementations;
   std::size_t weight_bytes = 0;
 
-  explicit Impl(Precision p) : precision(p) {}
+  Impl(Precision p, bool references) : precision(p), reference_too(references) {}
 
   memory copy(const memory::desc& plain, const memory::desc& wanted, const void* values) {
     memory source(plain, engine, const_cast<void*>(values)), reordered(wanted, engine);
@@ -265,6 +266,11 @@ struct Program::Impl {
     op.weights_desc = describe(dims, Tag::any, weights);
     const auto pd = op.convolution(engine);
     op.implementation = pd.impl_info_str();
+    const bool large = !c.dst_plain;  // a classifier is not
+    if (large && !reference_too && op.implementation.starts_with("ref")) {
+      throw Error(Code::kUnsupported, c.name + ": oneDNN " + version() + " has only its reference" +
+                                          " implementation here (" + op.implementation + ")");
+    }
     implementations.push_back(op.implementation);
     op.weights_desc = pd.weights_desc();
     const memory::desc plain =
@@ -318,8 +324,9 @@ Support support(Precision precision) {
   return has_isa(dnnl::cpu_isa::avx512_core) ? Support::kEmulated : Support::kNone;
 }
 
-Program::Program(Precision precision)
-    : impl_(translate("oneDNN", [&] { return std::make_unique<Impl>(precision); })) {}
+Program::Program(Precision precision, bool reference_too)
+    : impl_(translate("oneDNN", [&] { return std::make_unique<Impl>(precision, reference_too); })) {
+}
 Program::~Program() = default;
 
 void Program::add_convolution(const Convolution& c, const float* raw_weights,
@@ -451,7 +458,7 @@ namespace {
 
 std::string version() { return ""; }
 Support support(Precision) { return Support::kNone; }
-Program::Program(Precision) { absent(); }
+Program::Program(Precision, bool) { absent(); }
 Program::~Program() = default;
 void Program::add_convolution(const Convolution&, const float*, const float*) { absent(); }
 void Program::add_mean(int, int, int, const float*, const float*) { absent(); }

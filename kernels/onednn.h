@@ -43,7 +43,9 @@ struct Convolution {
 // any number of Instances may run it at once.
 class Program {
  public:
-  explicit Program(Precision precision);
+  // `reference_too`: what oneDNN has only a reference implementation for will do as well, ten to a
+  // hundred times slower than portable code.
+  Program(Precision precision, bool reference_too);
   ~Program();
   // Each throws Error(kUnsupported) with the operator's name and oneDNN's reason.
   // `raw_weights` and `raw_bias`, for the first one only, serve sources that are not normalised.

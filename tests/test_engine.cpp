@@ -118,6 +118,28 @@ TEST(Plan, OneDnnIsUsedOrRefused) {
   EXPECT_EQ(plan_error(options).code(), Code::kInvalidArgument);
 }
 
+// What plans ask for that did not ask for oneDNN.
+TEST(Plan, OneDnnsReferenceImplementationsAreRefused) {
+  if (onednn::version().empty()) GTEST_SKIP() << "not part of this build";
+  const std::vector<float> weights(8 * 11 * 11);
+  onednn::Convolution c{"blocks.0.depthwise", 8, 8, 2, 3, 11, 1, 5, 5};
+  c.depthwise = true;
+  c.weights = weights.data();
+  onednn::Program any(kFp32, true), fast(kFp32, false);
+  any.add_convolution(c);
+  if (!any.implementation(0).starts_with("ref")) {
+    GTEST_SKIP() << "oneDNN has " << any.implementation(0) << " for it";
+  }
+  try {
+    fast.add_convolution(c);
+    FAIL() << "accepted";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), Code::kUnsupported);
+    expect_contains(e.what(), "blocks.0.depthwise: oneDNN ");
+    expect_contains(e.what(), any.implementation(0));
+  }
+}
+
 TEST(Plan, TheAutomaticChoiceIsTheBestAvailable) {
   const auto plan = make_plan(small_graph(), Images::kMean, Images::kStd, automatic());
   EXPECT_STREQ(plan->implementation(), available_tables().front()->name);
