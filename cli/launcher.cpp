@@ -23,17 +23,19 @@ int launched_ranks() {
   return 0;
 }
 
-int stderr_terminal() {
-  static const int terminal = [] {
-    if (::isatty(STDERR_FILENO) != 0) return STDERR_FILENO;
-    if (launched_ranks() == 0) return -1;
+bool connect_terminal() {
+  static const bool connected = [] {
+    if (::isatty(STDERR_FILENO) != 0) return true;
+    if (launched_ranks() == 0) return false;
     const int fd = ::open(fmt::format("/proc/{}/fd/2", ::getppid()).c_str(),
                           O_WRONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || ::isatty(fd) != 0) return fd;
+    if (fd < 0) return false;
+    const bool terminal = ::isatty(fd) != 0 && ::fcntl(fd, F_SETFL, 0) == 0 &&
+                          ::dup2(fd, STDERR_FILENO) == STDERR_FILENO;
     ::close(fd);
-    return -1;
+    return terminal;
   }();
-  return terminal;
+  return connected;
 }
 
 }  // namespace convmixer::cli

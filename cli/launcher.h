@@ -8,8 +8,9 @@ namespace convmixer::cli {
 // known.
 int launched_ranks();
 
-// The terminal that stderr leads to, open as long as the process lives, or −1. Under mpirun stderr
-// is a pipe, and the terminal mpirun's, where that runs on this machine.
-int stderr_terminal();
+// Whether stderr is a terminal. Under mpirun it is a pipe: if mpirun runs on this machine and its
+// own stderr is a terminal, the process's becomes that, since what forwards the pipe is made for
+// whole lines (Open MPI 5.0.7 sends parts of them to stdout).
+bool connect_terminal();
 
 }  // namespace convmixer::cli

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -14,7 +15,7 @@ namespace {
 
 std::size_t terminal_width() {
   struct winsize size {};
-  return ::ioctl(stderr_terminal(), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 std::string duration(double seconds) {  // 0:07, 12:30, 3:05:00
@@ -26,7 +27,7 @@ std::string duration(double seconds) {  // 0:07, 12:30, 3:05:00
 }  // namespace
 
 ProgressBar::ProgressBar(std::uint64_t total, std::uint64_t before)
-    : total_(total), before_(before), shown_(stderr_terminal() >= 0) {}
+    : total_(total), before_(before), shown_(connect_terminal()) {}
 
 void ProgressBar::clear() const {
   if (shown_) std::fputs("\r\033[K", stderr);

@@ -97,20 +97,20 @@ void check_product(const Checkpoint& checkpoint, const char* what, const Shape& 
 }
 
 void read_sizes(const Checkpoint& checkpoint, ModelConfig& config) {
-  const Shape& stem = shape_of(checkpoint, "stem.0.weight", 4);
+  const Shape stem = shape_of(checkpoint, "stem.0.weight", 4);
   if (stem[1] != 3 || stem[2] != stem[3]) {
     fail(Code::kFormat, checkpoint.name,
          fmt::format("expected tensor 'stem.0.weight' of shape [dim, 3, patch, patch], found {}",
                      shape_text(stem)));
   }
   const std::string depthwise_key = BlockKeys(0).depthwise + "weight";
-  const Shape& depthwise = shape_of(checkpoint, depthwise_key, 4);
+  const Shape depthwise = shape_of(checkpoint, depthwise_key, 4);
   if (depthwise[0] != stem[0] || depthwise[1] != 1 || depthwise[2] != depthwise[3]) {
     fail(Code::kFormat, checkpoint.name,
          fmt::format("expected tensor '{}' of shape [{}, 1, kernel, kernel], found {}",
                      depthwise_key, stem[0], shape_text(depthwise)));
   }
-  const Shape& head = shape_of(checkpoint, "head.weight", 2);
+  const Shape head = shape_of(checkpoint, "head.weight", 2);
   config.dim = limited(checkpoint, "a dimension", stem[0], kMaxDim);
   config.patch_size = limited(checkpoint, "a patch size", stem[2], kMaxPatchSize);
   config.kernel_size = limited(checkpoint, "a kernel size", depthwise[2], kMaxKernelSize);

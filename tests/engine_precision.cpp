@@ -191,6 +191,7 @@ TEST(Precision, WhatCannotRunIsRefused) {
                  make);
   }
   options.onednn = OneDnn::kAuto;
+  options.isa = "portable";
   expect_error(Code::kFormat, "expected scales of 1 blocks, found 0", make);
 }
 
