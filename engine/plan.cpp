@@ -199,8 +199,8 @@ std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision preci
   return program;
 }
 
-// For the number of threads that sessions have by default, unless these implementations are not
-// there for one thread, as which every session can run.
+// For the number of threads that sessions have by default, unless oneDNN has nothing for so many,
+// or not the same for one thread, as which every session can run: then for one.
 std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision precision,
                                              const PlanOptions& options, Plan& plan) {
   try {

@@ -84,7 +84,7 @@ typedef enum convmixer_activation {
 
 typedef enum convmixer_onednn {
   CONVMIXER_ONEDNN_AUTO = 0, /* where no instruction set of our own but portable serves, and in bf16
-                                and int8 where the CPU has AMX */
+                                and int8 where the CPU has AMX; not its reference code */
   CONVMIXER_ONEDNN_ON = 1,   /* every operator, or an error that names the first that cannot */
   CONVMIXER_ONEDNN_OFF = 2
 } convmixer_onednn;

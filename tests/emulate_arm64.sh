@@ -6,7 +6,7 @@
 #   tests/emulate_arm64.sh -R '^kernels'       # those that these options of ctest choose
 #
 # Exit status 0: all ran and passed. Needs root, debootstrap and qemu-user-static; puts a Debian with a cross compiler
-# into build/arm64, once. Takes about an hour on two cores.
+# into build/arm64, once. All of it takes more than an hour on two cores.
 set -euo pipefail
 root="$(cd "$(dirname -- "$0")/.." && pwd)"
 tree="$root/build/arm64"
