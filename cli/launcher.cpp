@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -26,7 +27,9 @@ int launched_ranks() {
 bool connect_terminal() {
   static const bool connected = [] {
     if (::isatty(STDERR_FILENO) != 0) return true;
-    if (launched_ranks() == 0) return false;
+    struct stat file {};
+    const bool pipe = ::fstat(STDERR_FILENO, &file) == 0 && S_ISFIFO(file.st_mode);
+    if (launched_ranks() == 0 || !pipe) return false;  // a file is where somebody wants it
     const int fd = ::open(fmt::format("/proc/{}/fd/2", ::getppid()).c_str(),
                           O_WRONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return false;

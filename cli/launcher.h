@@ -8,9 +8,9 @@ namespace convmixer::cli {
 // known.
 int launched_ranks();
 
-// Whether stderr is a terminal. Under mpirun it is a pipe: if mpirun runs on this machine and its
-// own stderr is a terminal, the process's becomes that, since what forwards the pipe is made for
-// whole lines (Open MPI 5.0.7 sends parts of them to stdout).
+// Whether stderr is a terminal. Under mpirun it is a pipe, unless somebody redirects it: if mpirun
+// runs on this machine and its own stderr is a terminal, the process's becomes that, since what
+// forwards the pipe is made for whole lines (Open MPI 5.0.7 sends parts of them to stdout).
 bool connect_terminal();
 
 }  // namespace convmixer::cli

@@ -43,8 +43,8 @@ struct Convolution {
 // any number of Instances may run it at once.
 class Program {
  public:
-  // `reference_too`: what oneDNN has only a reference implementation for will do as well, ten to a
-  // hundred times slower than portable code.
+  // `reference_too`: convolutions may be oneDNN's reference code, many times slower than portable's.
+  // The mean and the classifier, which are small, always may.
   Program(Precision precision, bool reference_too);
   ~Program();
   // Each throws Error(kUnsupported) with the operator's name and oneDNN's reason.

@@ -5,14 +5,14 @@
 #   tests/emulate_arm64.sh                     # all tests but those of the published sizes
 #   tests/emulate_arm64.sh -R '^kernels'       # those that these options of ctest choose
 #
-# Exit status 0: all ran and passed. Needs root, debootstrap and qemu-user-static; puts a Debian with a cross compiler
+# Exit status 0: none failed; what needs MPI or Chromium is skipped. While it runs, the kernel starts every ARM program
+# by QEMU; one run at a time. Needs root, debootstrap and qemu-user-static; puts a Debian with a cross compiler
 # into build/arm64, once. All of it takes more than an hour on two cores.
 set -euo pipefail
 root="$(cd "$(dirname -- "$0")/.." && pwd)"
 tree="$root/build/arm64"
 binfmt=/proc/sys/fs/binfmt_misc
 registered=''
-trap '[ -z "$registered" ] || echo -1 > "$registered"; umount -q "$tree/proc" "$tree/dev/pts" || true' EXIT
 
 fail() { echo "emulate_arm64.sh: $*" >&2; exit 2; }
 
@@ -21,16 +21,25 @@ fail() { echo "emulate_arm64.sh: $*" >&2; exit 2; }
 
 # ---- A Debian with a cross compiler, and the libraries of cmake/packages.txt for ARM
 
+[ "$(uname -m)" = x86_64 ] || fail "is for x86-64 machines; on ARM run make test"
 [ "$(id -u)" = 0 ] || fail "needs root, for chroot"
+mkdir -p "$root/build"
+exec 9> "$tree.lock"
+flock -n 9 || fail "is running already"
+leave() {
+  [ -z "$registered" ] || { echo -1 > "$registered"; } 2> /dev/null || true
+  umount "$tree/dev/pts" "$tree/proc" 2> /dev/null || true
+}
+trap leave EXIT
 if [ ! -e "$tree/complete" ]; then
   command -v debootstrap > /dev/null || fail "debootstrap is missing"
   libraries="$(sed -nE 's/^(optional )?([a-z0-9-]*-dev) .*/\2:arm64/p' "$root/cmake/packages.txt" | grep -v openmpi | tr '\n' ' ')"
-  rm -rf "$tree"
+  rm -rf --one-file-system "$tree"
+  # shellcheck disable=SC2086
   {
-    debootstrap --variant=minbase bookworm "$tree"
-    chroot "$tree" dpkg --add-architecture arm64
-    chroot "$tree" apt-get -q update
-    # shellcheck disable=SC2086
+    debootstrap --variant=minbase bookworm "$tree" &&
+    chroot "$tree" dpkg --add-architecture arm64 &&
+    chroot "$tree" apt-get -q update &&
     chroot "$tree" apt-get -q install -y --no-install-recommends g++-aarch64-linux-gnu cmake ninja-build pkg-config $libraries
   } > "$tree.log" 2>&1 || fail "$tree was not made; the reason is in $tree.log"
   : > "$tree/complete"

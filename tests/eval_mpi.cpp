@@ -228,6 +228,27 @@ TEST_F(Mpi, ShowsOneBarOnMpirunsTerminal) {
   EXPECT_EQ(nlohmann::json::parse(read_text(folder / "stdout"))["images"], 50);
 }
 
+// Also where mpirun's stderr is a terminal.
+TEST_F(Mpi, KeepsARedirectedStderr) {
+  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY);
+  ASSERT_GE(terminal, 0);
+  ASSERT_EQ(::grantpt(terminal), 0);
+  ASSERT_EQ(::unlockpt(terminal), 0);
+  const std::string images = list(fifty_images() + "/no/such.jpg 3\n", "broken.txt"),
+                    errors = (folder / "errors").string();
+  const std::string command = std::string("exec '") + CONVMIXER_COMMAND + "' eval --images '" +
+                              images + "' --root '" + kCifar + "' 2>> '" + errors + "'";
+  const pid_t pid = start_program("mpirun", {"mpirun", "-n", "2", "sh", "-c", command},
+                                  kEnvironment, (folder / "stdout").string(), ::ptsname(terminal));
+  int status = -1;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  ::close(terminal);
+  EXPECT_EQ(status, 0);
+  const std::string text = read_text(errors);
+  EXPECT_NE(text.find("/no/such.jpg"), std::string::npos) << text;
+  EXPECT_EQ(text.find("images/s"), std::string::npos) << "a bar in a file";
+}
+
 TEST_F(Mpi, SharesTheCpusOfAMachine) {
   const auto threads_of = [&](const std::vector<std::string>& arguments, int ranks) {
     run_program("mpirun", mpirun(ranks, arguments), kEnvironment);
