@@ -159,7 +159,7 @@ struct Program::Impl {
   std::vector<std::string> implementations;
   std::size_t weight_bytes = 0;
 
-  Impl(Precision p, bool references) : precision(p), reference_too(references) {}
+  Impl(Precision p, bool reference) : precision(p), reference_too(reference) {}
 
   memory copy(const memory::desc& plain, const memory::desc& wanted, const void* values) {
     memory source(plain, engine, const_cast<void*>(values)), reordered(wanted, engine);
@@ -226,6 +226,13 @@ struct Program::Impl {
     return dst;
   }
 
+  // But for the classifier, which is small.
+  static void refuse_reference(const Convolution& c, const std::string& implementation) {
+    if (c.dst_plain || !implementation.starts_with("ref")) return;
+    throw Error(Code::kUnsupported, c.name + ": oneDNN " + version() + " has only its reference" +
+                                        " implementation here (" + implementation + ")");
+  }
+
   void add(const Convolution& c, const float* raw_weights, const float* raw_bias) {
     const bool bytes = c.int8_weights != nullptr, padded = bytes && c.pad_begin + c.pad_end > 0;
     const int pads = c.pad_begin + c.pad_end;
@@ -266,11 +273,7 @@ struct Program::Impl {
     op.weights_desc = describe(dims, Tag::any, weights);
     const auto pd = op.convolution(engine);
     op.implementation = pd.impl_info_str();
-    const bool large = !c.dst_plain;  // a classifier is not
-    if (large && !reference_too && op.implementation.starts_with("ref")) {
-      throw Error(Code::kUnsupported, c.name + ": oneDNN " + version() + " has only its reference" +
-                                          " implementation here (" + op.implementation + ")");
-    }
+    if (!reference_too) refuse_reference(c, op.implementation);
     implementations.push_back(op.implementation);
     op.weights_desc = pd.weights_desc();
     const memory::desc plain =

@@ -32,9 +32,9 @@ if [ ! -e "$tree/complete" ]; then
   command -v debootstrap > /dev/null || fail "debootstrap is missing"
   rm -rf "$tree"
   {
-    debootstrap --variant=minbase trixie "$tree"
+    debootstrap --variant=minbase trixie "$tree" &&
     chroot "$tree" apt-get -q install -y --no-install-recommends bochs bochs-term bochsbios vgabios busybox-static \
-      isolinux syslinux-common xorriso cpio
+      isolinux syslinux-common xorriso cpio &&
     chroot "$tree" sh -c 'cd /root && apt-get -q download "$(apt-cache depends linux-image-cloud-amd64 |
       awk "/Depends: linux-image/ { print \$2; exit }")" && dpkg -x ./*.deb kernel'
   } > "$tree.log" 2>&1 || fail "$tree was not made; the reason is in $tree.log"

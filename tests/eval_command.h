@@ -2,6 +2,8 @@
 // convmixer eval, started as a person would, on the 200 images of data/cifar.
 #pragma once
 
+#include <stdlib.h>
+
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -26,6 +28,24 @@ class Eval : public Cli {
       report.erase(key);
     }
     return report;
+  }
+
+  // One end of a new terminal, whose other end has the name ::ptsname(it); −1 where that fails.
+  static int open_terminal() {
+    const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY);
+    const bool open = terminal >= 0 && ::grantpt(terminal) == 0 && ::unlockpt(terminal) == 0;
+    return open ? terminal : -1;
+  }
+
+  // What is shown until nobody has the other end any more; closes it.
+  static std::string read_terminal(int terminal) {
+    std::string shown;
+    char part[4096];
+    for (ssize_t n = 0; (n = ::read(terminal, part, sizeof part)) > 0;) {
+      shown.append(part, static_cast<std::size_t>(n));
+    }
+    ::close(terminal);
+    return shown;
   }
 
   // A list in the test's folder.

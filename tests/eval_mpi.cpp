@@ -35,6 +35,13 @@ class Mpi : public Eval {
       "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe",
       "ASAN_OPTIONS=detect_leaks=0"};
 
+  // For a shell, of arguments without quotes in them.
+  static std::string eval_line(const std::vector<std::string>& arguments) {
+    std::string line = std::string("exec '") + CONVMIXER_COMMAND + "' eval";
+    for (const std::string& argument : arguments) line += " '" + argument + "'";
+    return line;
+  }
+
   // mpirun with `ranks` processes; the first of them may have other arguments. (A shell gives it
   // those: "mpirun -n 1 … : -n 1 …" crashes in Debian 13's Open MPI 5.0.7.)
   static std::vector<std::string> mpirun(int ranks, const std::vector<std::string>& arguments,
@@ -45,14 +52,9 @@ class Mpi : public Eval {
       all.insert(all.end(), arguments.begin(), arguments.end());
       return all;
     }
-    const auto command = [](const std::vector<std::string>& what) {
-      std::string text = std::string("exec '") + CONVMIXER_COMMAND + "' eval";
-      for (const std::string& argument : what) text += " '" + argument + "'";
-      return text;
-    };
     all.insert(all.end(), {"sh", "-c",
-                           "test $OMPI_COMM_WORLD_RANK != 0 || " + command(first) + "; " +
-                               command(arguments)});
+                           "test $OMPI_COMM_WORLD_RANK != 0 || " + eval_line(first) + "; " +
+                               eval_line(arguments)});
     return all;
   }
 
@@ -201,20 +203,13 @@ TEST_F(Mpi, EndsWithoutANumberWhereARankDies) {
 }
 
 TEST_F(Mpi, ShowsOneBarOnMpirunsTerminal) {
-  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY);
+  const int terminal = open_terminal();
   ASSERT_GE(terminal, 0);
-  ASSERT_EQ(::grantpt(terminal), 0);
-  ASSERT_EQ(::unlockpt(terminal), 0);
   const std::string name = ::ptsname(terminal);
   const pid_t pid = start_program(
       "mpirun", mpirun(2, {"--images", whole, "--root", kCifar, "--batch", "4", "--json"}),
       kEnvironment, (folder / "stdout").string(), name);
-  std::string shown;
-  char part[4096];
-  for (ssize_t n = 0; (n = ::read(terminal, part, sizeof part)) > 0;) {
-    shown.append(part, static_cast<std::size_t>(n));
-  }
-  ::close(terminal);
+  const std::string shown = read_terminal(terminal);
   int status = -1;
   ASSERT_EQ(::waitpid(pid, &status, 0), pid);
   EXPECT_EQ(status, 0) << shown;
@@ -230,14 +225,12 @@ TEST_F(Mpi, ShowsOneBarOnMpirunsTerminal) {
 
 // Also where mpirun's stderr is a terminal.
 TEST_F(Mpi, KeepsARedirectedStderr) {
-  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY);
+  const int terminal = open_terminal();
   ASSERT_GE(terminal, 0);
-  ASSERT_EQ(::grantpt(terminal), 0);
-  ASSERT_EQ(::unlockpt(terminal), 0);
   const std::string images = list(fifty_images() + "/no/such.jpg 3\n", "broken.txt"),
                     errors = (folder / "errors").string();
-  const std::string command = std::string("exec '") + CONVMIXER_COMMAND + "' eval --images '" +
-                              images + "' --root '" + kCifar + "' 2>> '" + errors + "'";
+  const std::string command =
+      eval_line({"--images", images, "--root", kCifar}) + " 2>> '" + errors + "'";
   const pid_t pid = start_program("mpirun", {"mpirun", "-n", "2", "sh", "-c", command},
                                   kEnvironment, (folder / "stdout").string(), ::ptsname(terminal));
   int status = -1;

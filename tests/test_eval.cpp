@@ -185,19 +185,11 @@ TEST_F(Eval, RefusesWrongUsage) {
 
 // A terminal on stderr shows the bar; the results on stdout are the same.
 TEST_F(Eval, ShowsProgressOnATerminal) {
-  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY);
+  const int terminal = open_terminal();
   ASSERT_GE(terminal, 0);
-  ASSERT_EQ(::grantpt(terminal), 0);
-  ASSERT_EQ(::unlockpt(terminal), 0);
   const pid_t pid = start({"eval", "--images", kList, "--batch", "4", "--json"}, {},
                           (folder / "stdout").string(), ::ptsname(terminal));
-  std::string shown;
-  char part[4096];
-  // Reading fails once the command, the only one that has the other end, is gone.
-  for (ssize_t n = 0; (n = ::read(terminal, part, sizeof part)) > 0;) {
-    shown.append(part, static_cast<std::size_t>(n));
-  }
-  ::close(terminal);
+  const std::string shown = read_terminal(terminal);
   int status = -1;
   ASSERT_EQ(::waitpid(pid, &status, 0), pid);
   EXPECT_EQ(status, 0) << shown;
