@@ -146,19 +146,23 @@ struct PointwiseEpilogue {
 
   void store_groups(const PointwiseParams& p, const float* sums, const int32_t* offset, int pixels,
                     int x, float* dst) const {
-    constexpr int kGroup = P2::kPerWord;
+    constexpr int kGroup = P2::kPerWord, kDiffused = P2::kDiffusedPixels;
+    Vec left_over = set1(0.0f);
     for (int i = 0; i < pixels;) {
       float* const to = dst + offset[i];
       const int left = p.row_pixels - x < pixels - i ? p.row_pixels - x : pixels - i;
       const int n = left < kGroup ? left : kGroup;
       Vec v[kGroup];
+      if constexpr (kDiffused != 0) left_over = x % kDiffused == 0 ? set1(0.0f) : left_over;
       if (n == kGroup) {
         finish(sums + i * kOcTile, v);
+        diffuse<kGroup>(v, left_over);
         P2::store_plane(to, v);
       } else {
         for (int k = 0; k < n; ++k) {
           Vec one[1];
           finish(sums + (i + k) * kOcTile, one);
+          diffuse<1>(one, left_over);
           v[k] = one[0];
         }
         for (int k = n; k < kGroup; ++k) v[k] = P2::border_value(border);
@@ -169,6 +173,13 @@ struct PointwiseEpilogue {
       if (x < p.row_pixels) continue;
       x = 0;
       if constexpr (P2::kBorder) fill_gap(p, to + kLanes);
+    }
+  }
+
+  template <int N>
+  static void diffuse(Vec* v, Vec& left_over) {
+    if constexpr (P2::kDiffusedPixels != 0) {
+      for (int k = 0; k < N; ++k) v[k] = P2::diffuse(v[k], left_over);
     }
   }
 

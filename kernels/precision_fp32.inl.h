@@ -10,6 +10,7 @@
 //   store_panel(dst, v)     kPerWord pixels of the panel, one behind the other (unaligned)
 //   store_plane(dst, v)     kPerWord pixels of a plane's group, where they are more than one
 //   store_patch(dst, src, scale)  kLanes values of an image, rounded; see PatchParams
+//   diffuse(v, left_over)   v as it is to be rounded for a plane, where kDiffusedPixels is not 0
 //   border_value(border)    what pixels beyond a row hold, as float, where kPerWord is more than 1
 //   chain(v, a, b)          the multiply-add that fma_peak counts, of v
 //   Element                 of the patch embedding's panel
@@ -17,6 +18,8 @@
 //                           accumulate, to_float, add_sums, store_patch, Element and two constants
 // kUnscale: sums are int32, and zero points and scales lead to reals. kBorder: the border's value
 // is the layer's, and is written with its pixels. kExactGelu: GELU to fp32's accuracy.
+// kDiffusedPixels, where kPerWord is more than 1: so many pixels of a row, from a multiple of it
+// on, share the errors of rounding them; 0: none do.
 #pragma once
 
 namespace convmixer::CONVMIXER_ISA {

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Four bytes a word, or two in 16 bits each: kInt8PerWord of the vector functions, of which it
 // needs dot_int8 (unsigned times signed), dot_int16 (two signed), add_int32, sub_int32,
-// int32_to_float, store_int16, unpack_int8, store_panel_int8 and store_plane_int8. See
-// precision_fp32.inl.h.
+// int32_to_float, store_int16, unpack_int8, store_panel_int8 and store_plane_int8, the last two of
+// values 0 … 255. See precision_fp32.inl.h.
 //
-// Rounding to bytes: the nearest whole number, ties to even, then 0 … 255; NaN becomes 0.
+// Rounding to bytes: 0 … 255, NaN becomes 0; then the nearest whole number, ties to even.
+//
+// In a plane errors are diffused: half of what rounding a pixel left over is added to the next one
+// of the same four (R. W. Floyd and L. Steinberg, "An Adaptive Algorithm for Spatial Greyscale",
+// 1976, with one neighbour). What is cut off at 0 or 255 is not handed on. The layers that follow
+// average over pixels, so that much of the error cancels (docs/performance.md has numbers).
 #pragma once
 
 #include "kernels/precision_fp32.inl.h"
@@ -18,6 +23,7 @@ struct Int8 {
   static constexpr Precision kPrecision = kInt8;
   static constexpr int kPerWord = kInt8PerWord;
   static constexpr bool kUnscale = true, kBorder = true, kExactGelu = false;
+  static constexpr int kDiffusedPixels = 4;
   using Patches = Int16;
 
   static Vec dot(Vec x, Vec w, Vec sum) { return dot_int8(x, w, sum); }
@@ -32,8 +38,22 @@ struct Int8 {
   }
   static Vec chain(Vec v, Vec, Vec w) { return dot(v, w, v); }
   static Vec unpack(Vec words, int i) { return unpack_int8(words, i); }
-  static void store_panel(float* dst, const Vec* v) { store_panel_int8(dst, v); }
+  static Vec cut(Vec v) { return min(max(v, set1(0.0f)), set1(255.0f)); }  // NaN becomes 0
+  static void store_panel(float* dst, const Vec* v) {
+    Vec bytes[kPerWord];
+#pragma GCC unroll 4
+    for (int i = 0; i < kPerWord; ++i) bytes[i] = cut(v[i]);
+    store_panel_int8(dst, bytes);
+  }
+  // Of what diffuse() returned.
   static void store_plane(float* dst, const Vec* v) { store_plane_int8(dst, v); }
+  // The value to round for a pixel: v with its share of `left_over`, the error of the one before.
+  static Vec diffuse(Vec v, Vec& left_over) {
+    const Vec byte = cut(fma(left_over, set1(0.5f), v));
+    const Vec far = set1(12582912.0f);  // 1.5 · 2²³: floats near it are whole
+    left_over = sub(byte, sub(add(byte, far), far));
+    return byte;
+  }
   // The zero point as a float, from a word of it.
   static Vec border_value(Vec border) { return unpack_int8(border, 0); }
 };

@@ -54,15 +54,14 @@ inline Vec sub_int32(Vec a, Vec b) {
   return _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
 }
 inline Vec int32_to_float(Vec v) { return _mm256_cvtepi32_ps(_mm256_castps_si256(v)); }
+inline __m256i to_int32(Vec v) { return _mm256_cvtps_epi32(v); }  // the nearest whole numbers
 // The nearest whole numbers, of values that 16 bits hold.
 inline void store_int16(int16_t* dst, Vec v) {
-  const __m256i whole = _mm256_cvtps_epi32(v);
+  const __m256i whole = to_int32(v);
   _mm_store_si128(
       reinterpret_cast<__m128i*>(dst),
       _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1)));
 }
-// The nearest whole number from 0 to 255.
-inline __m256i to_bytes(Vec v) { return _mm256_cvtps_epi32(min(max(v, set1(0.0f)), set1(255.0f))); }
 
 #if defined(CONVMIXER_AVXVNNI)  // (name): the intrinsic of vpdpbusd or vpdpwssd
 constexpr int kInt8PerWord = 4;
@@ -81,8 +80,8 @@ inline Vec unpack_int8(Vec words, int i) {
 }
 // 128 bits hold four channels of each of four pixels: [pixel][4].
 inline __m256i pack_int8(const Vec* v) {
-  return _mm256_packus_epi16(_mm256_packs_epi32(to_bytes(v[0]), to_bytes(v[1])),
-                             _mm256_packs_epi32(to_bytes(v[2]), to_bytes(v[3])));
+  return _mm256_packus_epi16(_mm256_packs_epi32(to_int32(v[0]), to_int32(v[1])),
+                             _mm256_packs_epi32(to_int32(v[2]), to_int32(v[3])));
 }
 // [pixel][channel]
 inline void store_panel_int8(float* dst, const Vec* v) {
@@ -118,14 +117,14 @@ inline Vec unpack_int8(Vec words, int i) {
 }
 // [pixel][channel]
 inline void store_panel_int8(float* dst, const Vec* v) {
-  const __m256i packed = _mm256_packus_epi32(to_bytes(v[0]), to_bytes(v[1]));  // [2][pixel][4]
+  const __m256i packed = _mm256_packus_epi32(to_int32(v[0]), to_int32(v[1]));  // [2][pixel][4]
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(dst),
                       _mm256_permute4x64_epi64(packed, _MM_SHUFFLE(3, 1, 2, 0)));
 }
 // [channel][pixel]
 inline void store_plane_int8(float* dst, const Vec* v) {
-  const __m256i second = _mm256_slli_epi32(to_bytes(v[1]), 16);
-  _mm256_store_si256(reinterpret_cast<__m256i*>(dst), _mm256_or_si256(to_bytes(v[0]), second));
+  const __m256i second = _mm256_slli_epi32(to_int32(v[1]), 16);
+  _mm256_store_si256(reinterpret_cast<__m256i*>(dst), _mm256_or_si256(to_int32(v[0]), second));
 }
 #endif
 

@@ -104,7 +104,7 @@ inline __m512i to_bytes(const Vec* v) {
   __m512i q[4];
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
-    q[i] = _mm512_maskz_cvtps_epi32(0xFFFF, min(max(v[i], set1(0.0f)), set1(255.0f)));
+    q[i] = _mm512_maskz_cvtps_epi32(0xFFFF, v[i]);
   }
   return _mm512_packus_epi16(_mm512_packs_epi32(q[0], q[1]), _mm512_packs_epi32(q[2], q[3]));
 }

@@ -83,11 +83,7 @@ using ByteElement = uint8_t;
 #else
 using ByteElement = uint16_t;
 #endif
-inline ByteElement to_byte(float v) {
-  v = v > 0.0f ? v : 0.0f;
-  v = v < 255.0f ? v : 255.0f;
-  return static_cast<ByteElement>(to_whole(v));
-}
+inline ByteElement to_byte(float v) { return static_cast<ByteElement>(to_whole(v)); }
 inline void store_panel_bf16(float* dst, const Vec* v) {
   store_elements<2, uint16_t, to_bf16>(dst, v, true);
 }

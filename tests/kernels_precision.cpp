@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdlib>
@@ -127,20 +128,38 @@ struct Want {
   double value, limit;
 };
 
-Want want_bytes(const Case& t, const Sum& sum, std::size_t c, int y, int x) {
+// Before it is rounded; with GELU the limit is of its approximation.
+Want want_unrounded(const Case& t, std::size_t c, int y, int x) {
+  const Sum sum = sum_of(t, static_cast<int>(c), y, x);
   const float unscaled = static_cast<float>(static_cast<std::int32_t>(sum.value));
   float u = std::fma(unscaled, t.unscale[c], t.bias[c]);
   float shift = t.shift[c];
   if (t.depthwise) shift = t.src_scale[c] * t.src_at(static_cast<int>(c), y, x) + t.shift[c];
   if (t.activation == kActGelu) {
     const double v = t.scale[c] * reference::gelu(u) + shift;
-    return {v, kShortGelu * std::max(1.0f, std::abs(u)) * std::abs(t.scale[c]) + 0.5001};
+    return {v, kShortGelu * std::max(1.0f, std::abs(u)) * std::abs(t.scale[c])};
   }
   if (t.activation == kActRelu) u = std::max(0.0f, u);
-  return {to_byte(std::fma(t.scale[c], u, shift)), 0};
+  return {std::fma(t.scale[c], u, shift), 0};
 }
 
-Want want_bf16(const Case& t, const Sum& sum, std::size_t c, int y, int x) {
+// Of planes, with half of what rounding the pixel before left over, but for every fourth.
+Want want_bytes(const Case& t, std::size_t c, int y, int x) {
+  if (t.activation == kActGelu) {
+    const Want v = want_unrounded(t, c, y, x);
+    return {v.value, v.limit + (t.depthwise || x % 4 == 0 ? 0.5001 : 0.7501)};
+  }
+  float left_over = 0, byte = 0;
+  for (int i = t.depthwise ? x : x / 4 * 4; i <= x; ++i) {
+    const float v = static_cast<float>(want_unrounded(t, c, y, i).value) + left_over / 2;
+    byte = static_cast<float>(to_byte(v));
+    left_over = std::isnan(v) ? 0 : std::clamp(v, 0.0f, 255.0f) - byte;
+  }
+  return {byte, 0};
+}
+
+Want want_bf16(const Case& t, std::size_t c, int y, int x) {
+  const Sum sum = sum_of(t, static_cast<int>(c), y, x);
   const double u = sum.value + t.bias[c];
   double limit = product_limit(t.depthwise ? t.s.k * t.s.k : t.s.ic, sum.magnitude + std::abs(u));
   if (t.activation == kActGelu) limit = 1.13 * limit + kShortGelu * std::max(1.0, std::abs(u));
@@ -151,9 +170,8 @@ Want want_bf16(const Case& t, const Sum& sum, std::size_t c, int y, int x) {
 }
 
 Want want(const Case& t, int o, int y, int x) {
-  const Sum sum = sum_of(t, o, y, x);
   const auto c = static_cast<std::size_t>(o);
-  return t.table.precision == kInt8 ? want_bytes(t, sum, c, y, x) : want_bf16(t, sum, c, y, x);
+  return t.table.precision == kInt8 ? want_bytes(t, c, y, x) : want_bf16(t, c, y, x);
 }
 
 Framed words_of(const KernelTable& table, const std::vector<float>& zero) {
@@ -364,6 +382,7 @@ void check_rounding(const KernelTable& table) {
   const std::pair<float, float> bytes[] = {{0.5f, 0},     {1.5f, 2},     {2.5f, 2},
                                            {254.5f, 254}, {255.5f, 255}, {1e30f, 255},
                                            {-3, 0},       {kNan, 0},     {-kNan, 0}};
+  // Of a pixel to which nothing is left over.
   const auto expect = [&](float value, float rounded) {
     for (const bool depthwise : {false, true}) {
       Case t(table, {1, 1, 1, 2, 5}, depthwise, false, kActIdentity);
@@ -372,7 +391,7 @@ void check_rounding(const KernelTable& table) {
       t.bias = {value};
       t.scale = {1};
       t.shift = {0};
-      const double got = run(t, false).get(0, 1, 3);
+      const double got = run(t, false).get(0, 1, 4);
       EXPECT_TRUE(got == rounded || (std::isnan(rounded) && std::isnan(got)))
           << value << " became " << got << ", not " << rounded;
     }
@@ -382,6 +401,27 @@ void check_rounding(const KernelTable& table) {
   } else {
     for (const auto& [value, rounded] : bf16) expect(value, rounded);
     expect(kNan, kNan);
+  }
+}
+
+// A plane's pixels that are all 0.7, so that their mean is nearly kept, and what is cut off.
+void check_diffusion(const KernelTable& table) {
+  const std::pair<float, std::array<int, 6>> rows[] = {{0.7f, {1, 1, 0, 1, 1, 1}},
+                                                       {-0.3f, {0, 0, 0, 0, 0, 0}},
+                                                       {300.4f, {255, 255, 255, 255, 255, 255}},
+                                                       {kNan, {0, 0, 0, 0, 0, 0}}};
+  for (const auto& [value, bytes] : rows) {
+    for (const bool patch : {false, true}) {
+      Case t(table, {1, 1, 1, 2, 6}, false, patch, kActIdentity);
+      std::fill(t.src.begin(), t.src.end(), 0.0f);
+      t.bias = {value};
+      t.scale = {1};
+      t.shift = {0};
+      for (int x = 0; x < 6; ++x) {
+        EXPECT_EQ(run(t, false).get(0, 1, x), bytes[static_cast<std::size_t>(x)])
+            << value << ", pixel " << x;
+      }
+    }
   }
 }
 
@@ -434,7 +474,10 @@ KernelTests precision_tests(const KernelTable& table) {
   add("depthwise", text(full),
       [=](const KernelTable& t) { check_all_activations(t, full, true, false); });
   add("rounding", "to_nearest_even", check_rounding);
-  if (table.precision == kInt8) add("sums", "largest", check_largest_sums);
+  if (table.precision == kInt8) {
+    add("sums", "largest", check_largest_sums);
+    add("rounding", "diffused", check_diffusion);
+  }
   return tests;
 }
 
