@@ -69,7 +69,8 @@ Quantization quantization_of(const Preset& preset) {
   ChannelScales scales;
   scales.scale.assign(static_cast<std::size_t>(preset.dim), kByteScale);
   scales.zero_point.assign(static_cast<std::size_t>(preset.dim), kZeroPoint);
-  Quantization q{scales, {}, {}};
+  Quantization q;
+  q.stem = scales;
   q.depthwise = q.pointwise = {scales, scales};
   return q;
 }

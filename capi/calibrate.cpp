@@ -142,15 +142,17 @@ convmixer_status convmixer_calibration_write(const convmixer_calibration* calibr
                  {Clipping::kMeanSquaredError, Clipping::kMeanSquaredError, Clipping::kMinMax});
     const bool as_int8s = value_of("weights", number_of(weights), {false, true});
     const Turn turn = turn_of(*calibration);
-    const Quantization quantization = calibration->calibrator->choose(clip);
+    Quantization quantization = calibration->calibrator->choose(clip);
+    const Graph graph = build_graph(calibration->checkpoint, calibration->config);
+    quantization.pointwise_weights = calibration->calibrator->round_pointwise(graph, quantization);
+    std::shared_ptr<const std::vector<ByteBlock>> blocks;
+    if (as_int8s) {
+      blocks = std::make_shared<const std::vector<ByteBlock>>(quantize_blocks(graph, quantization));
+      quantization.pointwise_weights.clear();  // the blocks are to have them
+    }
     Checkpoint checkpoint = calibration->checkpoint;
     add_quantization(quantization, calibration->config, checkpoint);
-    if (as_int8s) {
-      const Graph graph = build_graph(calibration->checkpoint, calibration->config);
-      add_byte_weights(
-          std::make_shared<const std::vector<ByteBlock>>(quantize_blocks(graph, quantization)),
-          checkpoint);
-    }
+    if (blocks) add_byte_weights(blocks, checkpoint);
     write_safetensors(dst_path, checkpoint, calibration->config);
   });
 }

@@ -12,44 +12,53 @@
 namespace convmixer {
 namespace {
 
-// Rows of output channels as whole numbers of Int, whose sums of magnitudes are at most most_sum;
-// src_scale(o, i) goes with the row's weight i. Returns the rows' scales. NaN and infinities become
-// 0: such a model is warned of when it is described.
+// Row o of the weights times src_scale(o, i), as whole numbers of which the largest is `most` and
+// the sum of magnitudes at most most_sum: reals in steps of the scale that is returned. NaN and
+// infinities become 0: such a model is warned of when it is described.
+template <typename Scale>
+float to_steps(const Node& node, std::size_t o, double most, double most_sum, Scale src_scale,
+               std::vector<double>& steps) {
+  const std::size_t columns = node.weights.size / static_cast<std::size_t>(node.oc);
+  const float* const row = node.weights.data + o * columns;
+  double largest = 0, sum = 0;
+  steps.resize(columns);
+  for (std::size_t i = 0; i < columns; ++i) {
+    const double real = static_cast<double>(row[i]) * src_scale(o, i);
+    steps[i] = std::isfinite(real) ? real : 0;
+    largest = std::max(largest, std::abs(steps[i]));
+    sum += std::abs(steps[i]);
+  }
+  // A row of zeros takes any, and so does one for which a float's scale would have few bits.
+  const auto fitting = static_cast<float>(std::max(largest / most, sum / most_sum));
+  const float scale = fitting >= std::numeric_limits<float>::min() ? fitting : 1;
+  for (double& step : steps) step /= scale;
+  return scale;
+}
+
+// All rows as whole numbers of Int, each weight rounded for itself. Returns the rows' scales.
 template <typename Int, typename Scale>
 std::vector<float> to_integers(const Node& node, double most_sum, Scale src_scale,
                                std::vector<Int>& integers) {
   constexpr double kMost = std::numeric_limits<Int>::max();
-  const auto rows = static_cast<std::size_t>(node.oc), columns = node.weights.size / rows;
-  std::vector<float> scales(rows);
-  std::vector<double> reals(columns);
-  integers.resize(node.weights.size);
-  for (std::size_t o = 0; o < rows; ++o) {
-    const float* const row = node.weights.data + o * columns;
-    double largest = 0, sum = 0;
-    for (std::size_t i = 0; i < columns; ++i) {
-      const double real = static_cast<double>(row[i]) * src_scale(o, i);
-      reals[i] = std::isfinite(real) ? real : 0;
-      largest = std::max(largest, std::abs(reals[i]));
-      sum += std::abs(reals[i]);
-    }
-    // A row of zeros takes any, and so does one for which a float's scale would have few bits.
-    const auto fitting = static_cast<float>(std::max(largest / kMost, sum / most_sum));
-    const float scale = fitting >= std::numeric_limits<float>::min() ? fitting : 1;
-    scales[o] = scale;
-    for (std::size_t i = 0; i < columns; ++i) {
-      integers[o * columns + i] =
-          static_cast<Int>(std::clamp(std::nearbyint(reals[i] / scale), -kMost, kMost));
+  std::vector<float> scales;
+  std::vector<double> steps;
+  integers.clear();
+  for (std::size_t o = 0; o < static_cast<std::size_t>(node.oc); ++o) {
+    scales.push_back(to_steps(node, o, kMost, most_sum, src_scale, steps));
+    for (const double step : steps) {
+      integers.push_back(static_cast<Int>(std::clamp(std::nearbyint(step), -kMost, kMost)));
     }
   }
   return scales;
 }
 
+constexpr double kAnySum = std::numeric_limits<double>::infinity();
+
 template <typename Scale>
 ByteWeights to_int8s(const Node& node, Scale src_scale) {
   if (node.weights.int8s != nullptr) return {node.weights, node.weight_scale};
   std::vector<std::int8_t> int8s;
-  std::vector<float> scales =
-      to_integers(node, std::numeric_limits<double>::infinity(), src_scale, int8s);
+  std::vector<float> scales = to_integers(node, kAnySum, src_scale, int8s);
   return {Weights::own_int8s(std::move(int8s)), std::move(scales)};
 }
 
@@ -59,8 +68,27 @@ ByteWeights depthwise_bytes(const Node& node, const ChannelScales& src) {
   return to_int8s(node, [&](std::size_t o, std::size_t) { return src.scale[o]; });
 }
 
-ByteWeights pointwise_bytes(const Node& node, const ChannelScales& src) {
+ByteWeights pointwise_bytes(const Node& node, const Quantization& quantization, std::size_t block) {
+  if (node.weights.int8s == nullptr && !quantization.pointwise_weights.empty()) {
+    return quantization.pointwise_weights.at(block);
+  }
+  const ChannelScales& src = quantization.depthwise.at(block);
   return to_int8s(node, [&](std::size_t, std::size_t i) { return src.scale[i]; });
+}
+
+ByteWeights pointwise_bytes(const Node& node, const ChannelScales& src,
+                            const JointRounding& rounding) {
+  constexpr int kMost = std::numeric_limits<std::int8_t>::max();
+  std::vector<float> scales, all;
+  std::vector<double> steps;
+  for (std::size_t o = 0; o < static_cast<std::size_t>(node.oc); ++o) {
+    scales.push_back(to_steps(
+        node, o, kMost, kAnySum, [&](std::size_t, std::size_t i) { return src.scale[i]; }, steps));
+    all.insert(all.end(), steps.begin(), steps.end());
+  }
+  std::vector<std::int8_t> int8s;
+  rounding.round(all, kMost, int8s);
+  return {Weights::own_int8s(std::move(int8s)), std::move(scales)};
 }
 
 PatchWeights patch_weights(const Node& node, int most_value) {
@@ -87,8 +115,7 @@ std::vector<ByteBlock> quantize_blocks(const Graph& graph, const Quantization& q
     const std::size_t i = blocks.size();
     const Node &depthwise = node.body.at(0), &pointwise = node.body.at(1);
     blocks.push_back({depthwise_bytes(depthwise, quantization.src(i)),
-                      pointwise_bytes(pointwise, quantization.depthwise.at(i)),
-                      float_bias(pointwise)});
+                      pointwise_bytes(pointwise, quantization, i), float_bias(pointwise)});
     depthwise.weights.let_go();
     pointwise.weights.let_go();
   }

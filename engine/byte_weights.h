@@ -2,25 +2,23 @@
 // Weights as integers, for int8 plans and for files.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "engine/graph.h"
+#include "engine/joint_rounding.h"
 #include "engine/scales.h"
 
 namespace convmixer {
 
-// The weights of a depthwise or pointwise node as int8s, in the node's order. A weight times the
-// scale of its input channel is an int8 −127 … 127 times the scale of its output channel, which is
-// the largest of that channel's / 127.
-struct ByteWeights {
-  Weights int8s;  // the node's, where it had them
-  std::vector<float> scale;
-};
-
-// Of fused nodes; `src` are the scales of their inputs.
+// Of fused nodes; `src` are the scales of their inputs. Each weight is rounded for itself.
 ByteWeights depthwise_bytes(const Node& node, const ChannelScales& src);
-ByteWeights pointwise_bytes(const Node& node, const ChannelScales& src);
+// Of a block, as `quantization` has them or, if it does not, each rounded for itself.
+ByteWeights pointwise_bytes(const Node& node, const Quantization& quantization, std::size_t block);
+// Rounded with regard to each other: `rounding` is of the node's inputs, in steps of `src`.
+ByteWeights pointwise_bytes(const Node& node, const ChannelScales& src,
+                            const JointRounding& rounding);
 
 // The weights of a patch embedding as int16s, in the node's order, times the scale of their output
 // channel. Products with whole numbers of at most ±most_value add up to no more than int32 holds:

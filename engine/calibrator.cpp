@@ -8,9 +8,13 @@
 #include <cmath>
 #include <limits>
 #include <mutex>
+#include <new>
 #include <string>
 #include <utility>
 
+#include "engine/byte_weights.h"
+#include "engine/passes.h"
+#include "engine/second_moments.h"
 #include "support/error.h"
 
 namespace convmixer {
@@ -111,8 +115,73 @@ Histogram::Range Histogram::least_squares() const {
   return {edge(low), edge(high)};
 }
 
-// The histograms of all tensors; a lock for each block of channels, which threads seldom want at
-// the same time.
+namespace {
+
+// Values of pixels that see() is shown in any order, in an order of their own: [layer][image of the
+// chunk][sampled pixel][row], so that sums over them do not depend on threads and chunks.
+class Samples {
+ public:
+  Samples(int layers, const Geometry& g)
+      : pixels_(std::min(g.h * g.w, Calibrator::kSampledPixels)),
+        layers_(static_cast<std::size_t>(layers), SecondMoments(g.dim)),
+        slots_(static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w), kNone) {
+    for (int i = 0; i < pixels_; ++i) {
+      slots_[static_cast<std::size_t>(i) * slots_.size() / static_cast<std::size_t>(pixels_)] = i;
+    }
+  }
+
+  void make_room(int images) {
+    if (layers_.empty()) return;
+    row_size_ = layers_.front().row_size();
+    layer_size_ = static_cast<std::size_t>(images) * static_cast<std::size_t>(pixels_) *
+                  static_cast<std::size_t>(row_size_);
+    rows_.resize(layers_.size() * layer_size_);
+  }
+
+  void see(int layer, const Activations& seen, int lanes, int dim) {
+    for (int p = 0; p < seen.pixels; ++p) {
+      const int slot = slots_[static_cast<std::size_t>(seen.first_pixel + p)];
+      if (slot == kNone) continue;
+      float* const row = layer_rows(layer) +
+                         (static_cast<std::ptrdiff_t>(seen.image) * pixels_ + slot) * row_size_;
+      for (int block = seen.first_block; block < seen.end_block; ++block) {
+        const int channels = std::min(lanes, dim - block * lanes);
+        std::copy_n(seen.at(block, p, lanes), channels, row + block * lanes);
+      }
+    }
+  }
+
+  // Adds up what was seen of `images` images.
+  void add(int images, Workers& workers) {
+    workers.run([&](int member) {
+      for (int layer = member; layer < static_cast<int>(layers_.size());
+           layer += workers.threads()) {
+        for (int i = 0; i < images; ++i) {
+          layers_[static_cast<std::size_t>(layer)].add(
+              layer_rows(layer) + static_cast<std::ptrdiff_t>(i) * pixels_ * row_size_, pixels_);
+        }
+      }
+    });
+  }
+
+  const SecondMoments& moments(std::size_t layer) const { return layers_.at(layer); }
+
+ private:
+  static constexpr int kNone = -1;
+  float* layer_rows(int layer) {
+    return rows_.data() + static_cast<std::size_t>(layer) * layer_size_;
+  }
+  int pixels_, row_size_ = 0;
+  std::size_t layer_size_ = 0;
+  std::vector<SecondMoments> layers_;
+  std::vector<int> slots_;  // of each pixel of an image
+  std::vector<float> rows_;
+};
+
+}  // namespace
+
+// The histograms of all tensors, with a lock for each block of channels, which threads seldom want
+// at the same time; and samples of what the pointwise layers read.
 class Calibrator::Statistics : public Observer {
  public:
   explicit Statistics(const Plan& plan)
@@ -122,22 +191,22 @@ class Calibrator::Statistics : public Observer {
         tensors_(2 * static_cast<int>(plan.native->blocks.size()) + 1),
         histograms_(static_cast<std::size_t>(tensors_) * static_cast<std::size_t>(dim_)),
         locks_(static_cast<std::size_t>(blocks_)),
-        non_finite_(tensors_) {}
+        non_finite_(tensors_),
+        samples_(tensors_ / 2, plan.geometry) {}
 
-  void see(int tensor, int first_block, int end_block, const float* values,
-           std::ptrdiff_t block_stride, const std::int32_t* offset, int pixels) override {
-    for (int block = first_block; block < end_block; ++block) {
-      const float* const from = values + block * block_stride;
+  void see(const Activations& seen) override {
+    if (seen.tensor % 2 == 1) samples_.see(seen.tensor / 2, seen, lanes_, dim_);
+    for (int block = seen.first_block; block < seen.end_block; ++block) {
       const int channels = std::min(lanes_, dim_ - block * lanes_);
-      Histogram* const histogram = &of(tensor, block * lanes_);
+      Histogram* const histogram = &of(seen.tensor, block * lanes_);
       const std::lock_guard<std::mutex> lock(locks_[static_cast<std::size_t>(block)]);
-      for (int p = 0; p < pixels; ++p) {
-        const float* const pixel = from + (offset != nullptr ? offset[p] : p * lanes_);
+      for (int p = 0; p < seen.pixels; ++p) {
+        const float* const pixel = seen.at(block, p, lanes_);
         for (int c = 0; c < channels; ++c) {
           if (std::isfinite(pixel[c])) {
             histogram[c].add(pixel[c]);
           } else {
-            note_non_finite(tensor);
+            note_non_finite(seen.tensor);
           }
         }
       }
@@ -170,6 +239,7 @@ class Calibrator::Statistics : public Observer {
   }
 
   int tensors() const { return tensors_; }
+  Samples& samples() { return samples_; }
   bool empty() const { return histograms_.front().empty(); }
 
  private:
@@ -186,12 +256,16 @@ class Calibrator::Statistics : public Observer {
   std::vector<Histogram> histograms_;
   std::vector<std::mutex> locks_;
   std::atomic<int> non_finite_;  // the first such tensor, or tensors_
+  Samples samples_;
 };
 
 Calibrator::Calibrator(std::shared_ptr<const Plan> plan, int threads)
     : plan_(std::move(plan)),
       statistics_(std::make_unique<Statistics>(*plan_)),
-      session_(plan_, threads, 0, statistics_.get()) {}
+      session_(plan_, threads, 0, statistics_.get()),
+      workers_(threads) {
+  statistics_->samples().make_room(session_.chunk_size());
+}
 Calibrator::~Calibrator() = default;
 
 template <typename T>
@@ -201,8 +275,10 @@ void Calibrator::add_images(const T* src, std::size_t n) {
   const std::size_t image = g.image_values();
   logits_.resize(chunk * static_cast<std::size_t>(g.num_classes));
   for (std::size_t done = 0; done < n; done += chunk) {
-    session_.run(src + done * image, std::min(chunk, n - done), logits_.data(), nullptr);
+    const std::size_t now = std::min(chunk, n - done);
+    session_.run(src + done * image, now, logits_.data(), nullptr);
     statistics_->check_finite();
+    statistics_->samples().add(static_cast<int>(now), workers_);
   }
 }
 void Calibrator::add(const float* src, std::size_t n) {
@@ -237,6 +313,32 @@ Quantization Calibrator::choose(Clipping clipping) const {
     quantization.pointwise.push_back(statistics_->scales(i + 1, clipping));
   }
   return quantization;
+}
+
+std::vector<ByteWeights> Calibrator::round_pointwise(const Graph& graph,
+                                                     const Quantization& quantization) {
+  const Graph folded = fold_batchnorm(fuse(graph));
+  std::vector<const Node*> layers;
+  for (const Node& node : folded.nodes) {
+    if (node.op == Op::kBlock) layers.push_back(&node.body.at(1));
+  }
+  std::vector<ByteWeights> weights(layers.size());
+  std::atomic<bool> out_of_memory{false};
+  workers_.run([&](int member) {
+    try {
+      for (auto i = static_cast<std::size_t>(member); i < layers.size();
+           i += static_cast<std::size_t>(workers_.threads())) {
+        const ChannelScales& src = quantization.depthwise.at(i);
+        const JointRounding rounding(statistics_->samples().moments(i), src.scale);
+        weights[i] = pointwise_bytes(*layers[i], src, rounding);
+        layers[i]->weights.let_go();
+      }
+    } catch (const std::bad_alloc&) {
+      out_of_memory = true;
+    }
+  });
+  if (out_of_memory) throw std::bad_alloc();
+  return weights;
 }
 
 }  // namespace convmixer

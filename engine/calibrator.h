@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Watches a network at work and chooses the scales of its activations for int8.
+// Watches a network at work and chooses the scales of its activations, and the weights that go with
+// them, for int8.
 #pragma once
 
 #include <array>
@@ -9,7 +10,9 @@
 #include <vector>
 
 #include "engine/executor.h"
+#include "engine/graph.h"
 #include "engine/scales.h"
+#include "engine/workers.h"
 
 namespace convmixer {
 
@@ -56,8 +59,15 @@ class Calibrator {
   void add(const float* src, std::size_t n);
   void add(const std::uint8_t* src, std::size_t n);
 
-  // Throws Error(kInvalidArgument) where no image was added, or an activation was not finite.
+  // Scales alone. Throws Error(kInvalidArgument) where no image was added, or an activation was not
+  // finite.
   Quantization choose(Clipping clipping) const;
+
+  // Quantization::pointwise_weights, rounded with regard to each other over what was seen of the
+  // layers' inputs: of at most kSampledPixels of each image, evenly spread. `graph` is the plan's
+  // as models/ builds it, `quantization` is choose()'s.
+  std::vector<ByteWeights> round_pointwise(const Graph& graph, const Quantization& quantization);
+  static constexpr int kSampledPixels = 64;
 
  private:
   class Statistics;
@@ -66,6 +76,7 @@ class Calibrator {
   std::shared_ptr<const Plan> plan_;
   std::unique_ptr<Statistics> statistics_;
   Session session_;
+  Workers workers_;
   std::vector<float> logits_;
 };
 

@@ -13,17 +13,28 @@ namespace convmixer {
 
 class Runner;
 
+// `pixels` pixels, from `first_pixel` on, of image `image` of a chunk, of channel blocks
+// first_block … end_block − 1 of an activation tensor: 0 is the patch embedding's, 2 i + 1 and 2 i
+// + 2 those behind block i's depthwise part (residual added) and its pointwise part.
+struct Activations {
+  int tensor, image, first_pixel, pixels, first_block, end_block;
+  const float* values;
+  std::ptrdiff_t block_stride;
+  const std::int32_t* offset;  // null: lanes · p
+
+  // The channels of pixel first_pixel + p in a block.
+  const float* at(int block, int p, int lanes) const {
+    return values + block * block_stride + (offset != nullptr ? offset[p] : p * lanes);
+  }
+};
+
 // Sees the activations of an fp32 plan of ours without Strassen products, whose panels are scaled.
 class Observer {
  public:
   virtual ~Observer() = default;
-  // `pixels` pixels of channel blocks first_block … end_block − 1 of an activation tensor: 0 is the
-  // patch embedding's, 2 i + 1 and 2 i + 2 those behind block i's depthwise part (residual added)
-  // and its pointwise part. Pixel p of block b lies at values + b · block_stride + offset[p], or +
-  // p · lanes where `offset` is null. Called by all of the session's threads at once; each value of
-  // a run is shown once.
-  virtual void see(int tensor, int first_block, int end_block, const float* values,
-                   std::ptrdiff_t block_stride, const std::int32_t* offset, int pixels) = 0;
+  // Called by all of the session's threads at once; each value of a run is shown once, all channels
+  // of a tensor behind a depthwise part together.
+  virtual void see(const Activations& seen) = 0;
 };
 
 // The arena of one caller. Not for two threads at once (capi/ guards that).

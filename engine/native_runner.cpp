@@ -122,14 +122,15 @@ class NativeRunner : public Runner {
     (kRaw ? table.patches_u8 : table.patches_f32)(&p);
     const PointwiseParams q = product(w, t, panel, p.panel_block_stride, dst);
     table.patch_embed[w.activation](&q);
-    if (observer_ != nullptr) show(0, w, q);
+    if (observer_ != nullptr) show(0, w, t, q);
   }
 
   // What a product has made.
-  void show(int tensor, const PackedPointwise& w, const PointwiseParams& p) const {
+  void show(int tensor, const PackedPointwise& w, const Task& t, const PointwiseParams& p) const {
     const int vectors = native_.table->oc_tile / native_.table->lanes;
-    observer_->see(tensor, p.tile_begin * vectors, std::min(w.oc_blk, p.tile_end * vectors), p.dst,
-                   p.dst_block_stride, p.dst_offset, p.pixels);
+    observer_->see({tensor, t.image, t.y_begin * layout_.w, p.pixels, p.tile_begin * vectors,
+                    std::min(w.oc_blk, p.tile_end * vectors), p.dst, p.dst_block_stride,
+                    p.dst_offset});
   }
 
   // Depth-first: the strip's depthwise results of all channels go into the panel, which stays in
@@ -153,9 +154,10 @@ class NativeRunner : public Runner {
     if (observer_ == nullptr) return;
     const int tensor = 2 * static_cast<int>(index) + 1;
     if (t.tile_begin == 0) {
-      observer_->see(tensor, 0, layout_.blocks, panel, stride, nullptr, p.pixels);
+      observer_->see({tensor, t.image, t.y_begin * layout_.w, p.pixels, 0, layout_.blocks, panel,
+                      stride, nullptr});
     }
-    show(tensor + 1, b.pointwise, p);
+    show(tensor + 1, b.pointwise, t, p);
   }
 
   // Of channel block c, into the classifier's panel, where images stand side by side.

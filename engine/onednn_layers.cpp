@@ -79,7 +79,7 @@ void add_pointwise(onednn::Program& program, const Node& node, const Geometry& g
   c.kernel_size = c.stride = 1;
   if (program.precision() != kInt8) return add(program, node, c, epilogue_of(node));
   const ChannelScales& src = q.depthwise[i];
-  add(program, node, c, pointwise_layer(node, src, q.pointwise[i]), src);
+  add(program, node, c, pointwise_layer(node, q, i), src);
 }
 
 void add_head(onednn::Program& program, const Node& node, const Geometry& g,

@@ -100,7 +100,7 @@ NativeBlock pack_bytes(const Node& depthwise, const Node& pointwise, const Kerne
                        const Quantization& q, std::size_t i, Plan& plan) {
   plan.products.push_back("plain: int8");
   return {quantize_depthwise(depthwise, q.src(i), q.depthwise[i], table),
-          quantize_pointwise(pointwise, q.depthwise[i], q.pointwise[i], table)};
+          quantize_pointwise(pointwise, q, i, table)};
 }
 
 // A block with the better of the products; plan.products tells which and why.

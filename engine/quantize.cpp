@@ -15,6 +15,12 @@
 namespace convmixer {
 namespace {
 
+void check_scale(float scale, const std::string& name, std::size_t channel) {
+  if (std::isfinite(scale) && scale > 0) return;
+  throw Error(Code::kFormat, fmt::format("{}: channel {}: expected a positive scale, found {}",
+                                         name, channel, scale));
+}
+
 void check_tensor(const ChannelScales& scales, const std::string& name, int dim) {
   const auto count = static_cast<std::size_t>(dim);
   if (scales.scale.size() != count || scales.zero_point.size() != count) {
@@ -24,16 +30,23 @@ void check_tensor(const ChannelScales& scales, const std::string& name, int dim)
   }
   for (std::size_t c = 0; c < count; ++c) {
     const float scale = scales.scale[c], zero = scales.zero_point[c];
-    if (!std::isfinite(scale) || scale <= 0) {
-      throw Error(Code::kFormat, fmt::format("{}: channel {}: expected a positive scale, found {}",
-                                             name, c, scale));
-    }
+    check_scale(scale, name, c);
     if (!(zero >= 0 && zero <= 255) || zero != std::floor(zero)) {
       throw Error(Code::kFormat,
                   fmt::format("{}: channel {}: expected a zero point of 0, 1, … 255, found {}",
                               name, c, zero));
     }
   }
+}
+
+void check_weights(const ByteWeights& weights, const std::string& name, int dim) {
+  const auto rows = static_cast<std::size_t>(dim);
+  if (weights.int8s.size != rows * rows || weights.scale.size() != rows) {
+    throw Error(Code::kFormat,
+                fmt::format("{}: expected {} int8 weights and {} scales, found {} and {}", name,
+                            rows * rows, rows, weights.int8s.size, weights.scale.size()));
+  }
+  for (std::size_t o = 0; o < rows; ++o) check_scale(weights.scale[o], name, o);
 }
 
 std::vector<double> doubles(const std::vector<float>& values) {
@@ -110,6 +123,14 @@ void check_quantization(const Quantization& quantization, int dim, int depth) {
   for (std::size_t i = 0; i < quantization.tensors(); ++i) {
     check_tensor(quantization.tensor(i), tensor_name(i), dim);
   }
+  if (quantization.pointwise_weights.empty()) return;
+  if (quantization.pointwise_weights.size() != blocks) {
+    throw Error(Code::kFormat, fmt::format("expected the int8 weights of {} blocks, found {}",
+                                           depth, quantization.pointwise_weights.size()));
+  }
+  for (std::size_t i = 0; i < blocks; ++i) {
+    check_weights(quantization.pointwise_weights[i], pointwise_name(i), dim);
+  }
 }
 
 std::string tensor_name(std::size_t i) {
@@ -149,9 +170,11 @@ ByteLayer bordered_depthwise_layer(const Node& node, const ChannelScales& src,
   return layer;
 }
 
-ByteLayer pointwise_layer(const Node& node, const ChannelScales& src, const ChannelScales& dst) {
+ByteLayer pointwise_layer(const Node& node, const Quantization& quantization, std::size_t block) {
+  const ChannelScales &src = quantization.depthwise.at(block),
+                      &dst = quantization.pointwise.at(block);
   const std::vector<float> bias = float_bias(node);
-  ByteLayer layer{pointwise_bytes(node, src),
+  ByteLayer layer{pointwise_bytes(node, quantization, block),
                   to_bytes_of(dst, node.affine, {bias.begin(), bias.end()})};
   const std::int8_t* row = layer.weights.int8s.int8s;
   for (std::size_t o = 0; o < bias.size(); ++o, row += node.ic) {
@@ -233,10 +256,10 @@ PackedDepthwise quantize_depthwise(const Node& node, const ChannelScales& src,
   return packed;
 }
 
-PackedPointwise quantize_pointwise(const Node& node, const ChannelScales& src,
-                                   const ChannelScales& dst, const KernelTable& table) {
+PackedPointwise quantize_pointwise(const Node& node, const Quantization& quantization,
+                                   std::size_t block, const KernelTable& table) {
   const int ic = node.ic;
-  const auto& [weights, epilogue] = pointwise_layer(node, src, dst);
+  const auto& [weights, epilogue] = pointwise_layer(node, quantization, block);
   PackedPointwise packed = pack_epilogue(node, epilogue, table, ic);
   packed.weights = Buffer<float>(product_words(packed, table, table.per_word));
   const std::int8_t* const int8s = weights.int8s.int8s;
@@ -247,7 +270,8 @@ PackedPointwise quantize_pointwise(const Node& node, const ChannelScales& src,
   });
   node.weights.let_go();
   packed.unscale = padded(doubles(weights.scale), 0, node.oc, packed.tiles * table.oc_tile);
-  packed.border = border_of(dst, packed.tiles * table.oc_tile, table.per_word);
+  packed.border =
+      border_of(quantization.pointwise[block], packed.tiles * table.oc_tile, table.per_word);
   return packed;
 }
 

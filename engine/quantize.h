@@ -2,6 +2,7 @@
 // Bytes for floats: weights and epilogues that go with the scales of the activations.
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "engine/byte_weights.h"
@@ -24,7 +25,7 @@ Epilogue patch_embed_epilogue(const Node& node, const ChannelScales& dst);
 // Its sums are those of bytes less their zero points, wherever a tap lies in the image.
 ByteLayer depthwise_layer(const Node& node, const ChannelScales& src, const ChannelScales& dst);
 // Its sums are those of bytes: the bias has the share of the zero points.
-ByteLayer pointwise_layer(const Node& node, const ChannelScales& src, const ChannelScales& dst);
+ByteLayer pointwise_layer(const Node& node, const Quantization& quantization, std::size_t block);
 // The same of a depthwise layer, whose border holds the zero points.
 ByteLayer bordered_depthwise_layer(const Node& node, const ChannelScales& src,
                                    const ChannelScales& dst);
@@ -43,7 +44,7 @@ PackedPointwise quantize_patch_embed(const Node& node, float src_scale, const Ch
                                      const KernelTable& table, PatchOrder order);
 PackedDepthwise quantize_depthwise(const Node& node, const ChannelScales& src,
                                    const ChannelScales& dst, const KernelTable& table);
-PackedPointwise quantize_pointwise(const Node& node, const ChannelScales& src,
-                                   const ChannelScales& dst, const KernelTable& table);
+PackedPointwise quantize_pointwise(const Node& node, const Quantization& quantization,
+                                   std::size_t block, const KernelTable& table);
 
 }  // namespace convmixer

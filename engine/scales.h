@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scales and zero points of int8's activations.
+// Scales and zero points of int8's activations, and the weights that go with them.
 #pragma once
 
 #include <cstddef>
 #include <string>
 #include <vector>
+
+#include "engine/graph.h"
 
 namespace convmixer {
 
@@ -14,11 +16,21 @@ struct ChannelScales {
   std::vector<float> zero_point;  // whole numbers 0 … 255
 };
 
+// The weights of a depthwise or pointwise node as int8s, in the node's order. A weight times the
+// scale of its input channel is an int8 −127 … 127 times the scale of its output channel, which is
+// the largest of that channel's / 127.
+struct ByteWeights {
+  Weights int8s;             // the node's, where it had them
+  std::vector<float> scale;  // finite, > 0
+};
+
 // Of every tensor between the layers of a network: behind the patch embedding, and in each block
 // behind the depthwise part (residual added) and behind the pointwise part.
 struct Quantization {
   ChannelScales stem;
   std::vector<ChannelScales> depthwise, pointwise;
+  // Of the pointwise layers, as a calibration chose them; empty: each weight is rounded for itself.
+  std::vector<ByteWeights> pointwise_weights;
 
   // What block i reads; the mean behind the last block where there are i of them.
   const ChannelScales& src(std::size_t i) const { return i == 0 ? stem : pointwise.at(i - 1); }

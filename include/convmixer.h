@@ -382,7 +382,8 @@ typedef enum convmixer_clipping {
 
 /* What the written model's weights are. */
 typedef enum convmixer_weights {
-  CONVMIXER_WEIGHTS_DEFAULT = 0, /* what they were */
+  CONVMIXER_WEIGHTS_DEFAULT = 0, /* what they were, and beside them the bytes that
+                                    CONVMIXER_PRECISION_INT8 makes of the pointwise ones */
   CONVMIXER_WEIGHTS_INT8 = 1     /* those of the blocks the bytes that CONVMIXER_PRECISION_INT8 makes of
                                     them, with the same results, in about a quarter of the size: a
                                     model for that precision only */
@@ -412,7 +413,8 @@ CONVMIXER_API convmixer_status convmixer_calibration_add_images(
     convmixer_calibration* calibration, const convmixer_image* images, size_t count,
     const convmixer_image_options* options, convmixer_result* results);
 
-/* Writes the model as convmixer_convert does. At least one image must have been added. */
+/* Chooses scales and bytes, and writes the model as convmixer_convert does. At least one image must
+   have been added. */
 CONVMIXER_API convmixer_status convmixer_calibration_write(const convmixer_calibration* calibration,
                                                            const char* dst_path,
                                                            convmixer_clipping clipping,

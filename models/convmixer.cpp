@@ -374,12 +374,17 @@ class GraphBuilder {
     return block;
   }
 
+  // Whether read_quantization checks it: all but the scales of weights that are int8s themselves.
+  bool is_read_with_scales(const std::string& tensor) const {
+    if (!tensor.starts_with(kQuantPrefix)) return false;
+    if (!tensor.ends_with(kWeightScaleSuffix)) return true;
+    const std::string layer = tensor.substr(0, tensor.rfind(kWeightScaleSuffix));
+    return checkpoint_.tensors.count(layer + kWeightSuffix) != 0;
+  }
+
   void refuse_other_tensors() const {
     for (const auto& [tensor, view] : checkpoint_.tensors) {
-      // Scales of activations are read_quantization's to check, those of weights have been read.
-      const bool is_scale =
-          tensor.starts_with(kQuantPrefix) && !tensor.ends_with(kWeightScaleSuffix);
-      if (used_.count(tensor) == 0 && !is_scale) {
+      if (used_.count(tensor) == 0 && !is_read_with_scales(tensor)) {
         fail(Code::kFormat, checkpoint_.name,
              fmt::format("expected only a ConvMixer's tensors, found {} of shape {}",
                          checkpoint_.shown(tensor), shape_text(view.shape)));

@@ -12,6 +12,8 @@
 namespace convmixer {
 namespace {
 
+bool is_scale(const std::string& tensor) { return tensor.starts_with(kQuantPrefix); }
+
 std::vector<float> values(const Checkpoint& checkpoint, const std::string& name, int dim) {
   const Weights weights = checkpoint.floats(name, {dim});
   return {weights.data, weights.data + weights.size};
@@ -29,8 +31,9 @@ std::string made_for(const ModelConfig& config) {
 void check_made_for(const Checkpoint& checkpoint, const ModelConfig& config) {
   const auto found = checkpoint.metadata.find(kMadeForKey);
   if (found == checkpoint.metadata.end() || found->second == made_for(config)) return;
-  const bool floats = std::none_of(checkpoint.tensors.begin(), checkpoint.tensors.end(),
-                                   [](auto& tensor) { return tensor.second.dtype == DType::kI8; });
+  const bool floats = std::none_of(
+      checkpoint.tensors.begin(), checkpoint.tensors.end(),
+      [](auto& tensor) { return tensor.second.dtype == DType::kI8 && !is_scale(tensor.first); });
   throw Error(Code::kInvalidArgument,
               fmt::format("{}: its int8 scales are for {}, but it is opened with {}: calibrate {} "
                           "again",
@@ -51,15 +54,17 @@ void add_tensor(const std::string& name, const std::vector<float>& values, Check
   checkpoint.tensors[name] = view;
 }
 
-// The bytes in place of `name`, of the same shape, and the scales of `layer`.
-void add_bytes(const std::string& name, const std::string& layer, const ByteWeights& weights,
-               const std::shared_ptr<const void>& owner, Checkpoint& checkpoint) {
-  TensorView& view = checkpoint.tensors.at(name);
+// The bytes of tensor `of` as tensor `name`, which may be the same, and the scales of `layer`.
+void add_bytes(const std::string& of, const std::string& name, const std::string& layer,
+               const ByteWeights& weights, const std::shared_ptr<const void>& owner,
+               Checkpoint& checkpoint) {
+  TensorView view = checkpoint.tensors.at(of);
   view.dtype = DType::kI8;
   view.dtype_name = "I8";
   view.data = reinterpret_cast<const std::uint8_t*>(weights.int8s.int8s);
   view.bytes = weights.int8s.size;
   view.owner = owner;
+  checkpoint.tensors[name] = view;
   add_tensor(kQuantPrefix + layer + kWeightScaleSuffix, weights.scale, checkpoint, owner);
 }
 
@@ -71,15 +76,30 @@ struct ScaleKeys {
         zero_point(kQuantPrefix + tensor_name(i) + ".zero_point") {}
 };
 
-bool is_scale(const std::string& tensor) { return tensor.starts_with(kQuantPrefix); }
+// The pointwise weights of a block as the calibration rounded them.
+std::string rounded_key(std::size_t block) {
+  return kQuantPrefix + pointwise_name(block) + kWeightSuffix;
+}
+
+std::vector<ByteWeights> read_rounded(const Checkpoint& checkpoint, const ModelConfig& config) {
+  std::vector<ByteWeights> weights;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(config.depth); ++i) {
+    weights.push_back(
+        {checkpoint.int8s(rounded_key(i), {config.dim, config.dim, 1, 1}),
+         values(checkpoint, kQuantPrefix + pointwise_name(i) + kWeightScaleSuffix, config.dim)});
+  }
+  return weights;
+}
 
 }  // namespace
 
 Quantization read_quantization(const Checkpoint& checkpoint, const ModelConfig& config) {
   std::set<std::string> left;
+  bool rounded = false;
   for (const auto& [name, tensor] : checkpoint.tensors) {
-    // Weights' scales are build_graph's to read, and to miss.
+    // Scales of the network's own weights are build_graph's to read, and to miss.
     if (is_scale(name) && !name.ends_with(kWeightScaleSuffix)) left.insert(name);
+    rounded = rounded || (is_scale(name) && name.ends_with(kWeightSuffix));
   }
   Quantization quantization;
   if (left.empty()) {
@@ -96,6 +116,10 @@ Quantization read_quantization(const Checkpoint& checkpoint, const ModelConfig& 
                       values(checkpoint, keys.zero_point, config.dim)});
     left.erase(keys.scale);
     left.erase(keys.zero_point);
+  }
+  if (rounded) quantization.pointwise_weights = read_rounded(checkpoint, config);
+  for (std::size_t i = 0; i < quantization.pointwise_weights.size(); ++i) {
+    left.erase(rounded_key(i));
   }
   if (!left.empty()) {
     throw Error(Code::kFormat,
@@ -123,6 +147,11 @@ void add_quantization(const Quantization& quantization, const ModelConfig& confi
     add_tensor(keys.scale, quantization.tensor(i).scale, checkpoint);
     add_tensor(keys.zero_point, quantization.tensor(i).zero_point, checkpoint);
   }
+  for (std::size_t i = 0; i < quantization.pointwise_weights.size(); ++i) {
+    const ByteWeights& weights = quantization.pointwise_weights[i];
+    add_bytes(BlockKeys(i).pointwise + "weight", rounded_key(i), pointwise_name(i), weights,
+              weights.int8s.owner, checkpoint);
+  }
   checkpoint.metadata[kMadeForKey] = made_for(config);
 }
 
@@ -133,8 +162,9 @@ void add_byte_weights(std::shared_ptr<const std::vector<ByteBlock>> blocks,
   for (std::size_t i = 0; i < blocks->size(); ++i) {
     const ByteBlock& block = (*blocks)[i];
     const BlockKeys keys(i);
-    add_bytes(keys.depthwise + "weight", depthwise_name(i), block.depthwise, blocks, checkpoint);
-    add_bytes(keys.pointwise + "weight", pointwise_name(i), block.pointwise, blocks, checkpoint);
+    const std::string depthwise = keys.depthwise + "weight", pointwise = keys.pointwise + "weight";
+    add_bytes(depthwise, depthwise, depthwise_name(i), block.depthwise, blocks, checkpoint);
+    add_bytes(pointwise, pointwise, pointwise_name(i), block.pointwise, blocks, checkpoint);
     add_tensor(keys.pointwise + "bias", block.pointwise_bias, checkpoint, blocks);
     add_tensor(keys.depthwise_batchnorm + "bias", *zeros, checkpoint, zeros);
     add_tensor(keys.depthwise_batchnorm + "running_mean", *zeros, checkpoint, zeros);

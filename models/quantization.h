@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // int8 in a model file: F32 tensors quant.LAYER.scale and quant.LAYER.zero_point of [dim] values
 // each, where LAYER is a tensor_name (engine/scales.h): stem, blocks.N.depthwise or
-// blocks.N.pointwise. Where the blocks' weights
-// are I8, quant.LAYER.weight_scale of [dim] values goes with each of them (engine/graph.h,
+// blocks.N.pointwise. I8 tensors
+// quant.blocks.N.pointwise.weight, of the shape of the layer's weights, are these as the
+// calibration rounded them (ByteWeights); where the blocks' own weights are I8, those are. For each
+// such layer, quant.LAYER.weight_scale of [dim] values goes with them (engine/graph.h,
 // weight_scale).
 #pragma once
 
@@ -18,6 +20,7 @@ namespace convmixer {
 
 // Tensors of this prefix belong to the scales, and none of the network's does.
 constexpr const char* kQuantPrefix = "quant.";
+constexpr const char* kWeightSuffix = ".weight";
 constexpr const char* kWeightScaleSuffix = ".weight_scale";
 
 // Error(kUnsupported) where the file has no such tensor at all. All must be there, for each layer
