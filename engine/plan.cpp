@@ -183,7 +183,9 @@ std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision preci
   const Geometry& g = plan.geometry;
   const Quantization& q = options.quantization;
   plan.non_finite.clear();
-  auto program = std::make_unique<onednn::Program>(precision, options.onednn == OneDnn::kOn);
+  auto program = std::make_unique<onednn::Program>(
+      precision, options.onednn == OneDnn::kOn ? onednn::Implementations::kAny
+                                               : onednn::Implementations::kNoReference);
   note_non_finite(*parts.patch_embed, plan);
   add_patch_embed(*program, *parts.patch_embed, parts.patch_embed_raw, g, q);
   for (std::size_t i = 0; i < parts.blocks.size(); ++i) {

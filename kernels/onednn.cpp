@@ -146,7 +146,7 @@ struct Op {
 
 struct Program::Impl {
   Precision precision;
-  bool reference_too;
+  Implementations allowed;
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
   // Between the layers. The primitives of bytes and of AMX are written for channels last.
@@ -159,7 +159,7 @@ struct Program::Impl {
   std::vector<std::string> implementations;
   std::size_t weight_bytes = 0;
 
-  Impl(Precision p, bool reference) : precision(p), reference_too(reference) {}
+  Impl(Precision p, Implementations a) : precision(p), allowed(a) {}
 
   memory copy(const memory::desc& plain, const memory::desc& wanted, const void* values) {
     memory source(plain, engine, const_cast<void*>(values)), reordered(wanted, engine);
@@ -273,7 +273,7 @@ struct Program::Impl {
     op.weights_desc = describe(dims, Tag::any, weights);
     const auto pd = op.convolution(engine);
     op.implementation = pd.impl_info_str();
-    if (!reference_too) refuse_reference(c, op.implementation);
+    if (allowed == Implementations::kNoReference) refuse_reference(c, op.implementation);
     implementations.push_back(op.implementation);
     op.weights_desc = pd.weights_desc();
     const memory::desc plain =
@@ -327,9 +327,9 @@ Support support(Precision precision) {
   return has_isa(dnnl::cpu_isa::avx512_core) ? Support::kEmulated : Support::kNone;
 }
 
-Program::Program(Precision precision, bool reference_too)
-    : impl_(translate("oneDNN", [&] { return std::make_unique<Impl>(precision, reference_too); })) {
-}
+Program::Program(Precision precision, Implementations implementations)
+    : impl_(translate("oneDNN",
+                      [&] { return std::make_unique<Impl>(precision, implementations); })) {}
 Program::~Program() = default;
 
 void Program::add_convolution(const Convolution& c, const float* raw_weights,
@@ -461,7 +461,7 @@ namespace {
 
 std::string version() { return ""; }
 Support support(Precision) { return Support::kNone; }
-Program::Program(Precision, bool) { absent(); }
+Program::Program(Precision, Implementations) { absent(); }
 Program::~Program() = default;
 void Program::add_convolution(const Convolution&, const float*, const float*) { absent(); }
 void Program::add_mean(int, int, int, const float*, const float*) { absent(); }

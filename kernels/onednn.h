@@ -39,13 +39,15 @@ struct Convolution {
               *src_scale = nullptr, *src_zero_point = nullptr;
 };
 
+// What a convolution may be: any of oneDNN's, or none of its reference code, which is many times
+// slower than portable's. The mean and the classifier, which are small, may be it always.
+enum class Implementations { kAny, kNoReference };
+
 // A chain of operators for one image, with its weights reordered. Never changed once it is built;
 // any number of Instances may run it at once.
 class Program {
  public:
-  // `reference_too`: convolutions may be oneDNN's reference code, many times slower than portable's.
-  // The mean and the classifier, which are small, always may.
-  Program(Precision precision, bool reference_too);
+  Program(Precision precision, Implementations implementations);
   ~Program();
   // Each throws Error(kUnsupported) with the operator's name and oneDNN's reason.
   // `raw_weights` and `raw_bias`, for the first one only, serve sources that are not normalised.

@@ -125,7 +125,8 @@ TEST(Plan, OneDnnsReferenceImplementationsAreRefused) {
   onednn::Convolution c{"blocks.0.depthwise", 8, 8, 2, 3, 11, 1, 5, 5};
   c.depthwise = true;
   c.weights = weights.data();
-  onednn::Program any(kFp32, true), fast(kFp32, false);
+  onednn::Program any(kFp32, onednn::Implementations::kAny),
+      fast(kFp32, onednn::Implementations::kNoReference);
   any.add_convolution(c);
   if (!any.implementation(0).starts_with("ref")) {
     GTEST_SKIP() << "oneDNN has " << any.implementation(0) << " for it";
@@ -138,6 +139,13 @@ TEST(Plan, OneDnnsReferenceImplementationsAreRefused) {
     expect_contains(e.what(), "blocks.0.depthwise: oneDNN ");
     expect_contains(e.what(), any.implementation(0));
   }
+  // Who asks for oneDNN gets them.
+  Random random(3);
+  PlanOptions options;
+  options.onednn = OneDnn::kOn;
+  const auto plan =
+      make_plan(random_graph({8, 1, 11, 1, 2, 3}, random), Images::kMean, Images::kStd, options);
+  expect_contains(plan->layers.at(1).implementation, any.implementation(0));
 }
 
 TEST(Plan, TheAutomaticChoiceIsTheBestAvailable) {
