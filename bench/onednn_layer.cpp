@@ -31,7 +31,7 @@ OneDnnLayer::OneDnnLayer(const Preset& preset, Op op, Precision precision, bool 
       op_(op),
       precision_(precision),
       u8_(u8),
-      program_(precision, true) {
+      program_(precision, onednn::Implementations::kAny) {
   const Geometry& g = geometry_;
   const Node& node = node_of(graph_, op);
   const Quantization q = quantization_of(preset);

@@ -39,15 +39,14 @@ struct Moments {
 
 void Histogram::add(float value) {
   constexpr int kMiddle = kBins / 2;
-  // The least float of a bin's width times kMiddle may round into the next bin: hence the loop.
-  int bin = kMiddle;
-  for (;; widen()) {
-    const float position = std::floor(value / width_);
-    if (position < -kMiddle || position >= kMiddle) continue;
-    bin = static_cast<int>(position) + kMiddle;
-    break;
+  float position = value * inverse_width_;  // exact: the width is a power of two
+  while (position < -kMiddle || position >= kMiddle) {
+    widen();
+    position = value * inverse_width_;
   }
-  std::uint32_t& n = bins_[static_cast<std::size_t>(bin)];
+  int bin = static_cast<int>(position);
+  bin -= position < static_cast<float>(bin) ? 1 : 0;  // downwards
+  std::uint32_t& n = bins_[static_cast<std::size_t>(bin + kMiddle)];
   if (n < std::numeric_limits<std::uint32_t>::max()) ++n;
   low_ = std::min(low_, value);
   high_ = std::max(high_, value);
@@ -68,6 +67,7 @@ void Histogram::widen() {
   }
   bins_ = wider;
   width_ *= 2;
+  inverse_width_ /= 2;
 }
 
 Histogram::Range Histogram::range(Clipping clipping) const {

@@ -42,7 +42,7 @@ class Histogram {
   void widen();
   Range least_squares() const;
   std::array<std::uint32_t, kBins> bins_{};
-  float width_ = 0x1p-16f;  // of a bin
+  float width_ = 0x1p-16f, inverse_width_ = 0x1p16f;  // of a bin
   float low_ = 0, high_ = 0;
   std::uint64_t count_ = 0;
 };
