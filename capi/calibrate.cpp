@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// convmixer_calibration: images → the scales that int8 needs.
+// convmixer_calibration: images → the scales and weights that int8 needs.
 #include <fmt/format.h>
 
 #include <atomic>

@@ -143,7 +143,8 @@ void calibrate(const CalibrateOptions& o) {
 
 void add_calibrate(CLI::App& app) {
   CLI::App& command = *app.add_subcommand(
-      "calibrate", "Write a model with the scales of its activations, for --precision int8");
+      "calibrate",
+      "Write a model with what --precision int8 needs: scales of activations, rounded weights");
   auto o = std::make_shared<CalibrateOptions>();
   command
       .add_option("--images", o->images,
@@ -171,9 +172,10 @@ void add_calibrate(CLI::App& app) {
       ->type_name("NAME")
       ->capture_default_str();
   command
-      .add_option("--weights", o->weights,
-                  "What to store: keep (the weights as they are, for any precision) or int8 (the "
-                  "bytes that int8 makes of them: a quarter of the size, for int8 only)")
+      .add_option(
+          "--weights", o->weights,
+          "What to store: keep (the weights as they are, for any precision, and a quarter more "
+          "for int8) or int8 (int8's bytes alone: a quarter of the size, for int8 only)")
       ->check(CLI::IsMember({"keep", "int8"}))
       ->type_name("NAME")
       ->capture_default_str();

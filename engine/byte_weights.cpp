@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/byte_weights.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -8,6 +10,7 @@
 #include <utility>
 
 #include "engine/passes.h"
+#include "support/error.h"
 
 namespace convmixer {
 namespace {
@@ -52,6 +55,7 @@ std::vector<float> to_integers(const Node& node, double most_sum, Scale src_scal
   return scales;
 }
 
+constexpr int kMostInt8 = std::numeric_limits<std::int8_t>::max();
 constexpr double kAnySum = std::numeric_limits<double>::infinity();
 
 template <typename Scale>
@@ -69,25 +73,36 @@ ByteWeights depthwise_bytes(const Node& node, const ChannelScales& src) {
 }
 
 ByteWeights pointwise_bytes(const Node& node, const Quantization& quantization, std::size_t block) {
-  if (node.weights.int8s == nullptr && !quantization.pointwise_weights.empty()) {
-    return quantization.pointwise_weights.at(block);
-  }
   const ChannelScales& src = quantization.depthwise.at(block);
-  return to_int8s(node, [&](std::size_t, std::size_t i) { return src.scale[i]; });
+  const auto src_scale = [&](std::size_t, std::size_t i) { return src.scale[i]; };
+  if (node.weights.int8s != nullptr || quantization.pointwise_weights.empty()) {
+    return to_int8s(node, src_scale);
+  }
+  const ByteWeights& weights = quantization.pointwise_weights.at(block);
+  std::vector<double> steps;
+  for (std::size_t o = 0; o < weights.scale.size(); ++o) {
+    const float scale = to_steps(node, o, kMostInt8, kAnySum, src_scale, steps);
+    if (std::abs(weights.scale[o] - scale) <= 1e-6f * scale) continue;
+    throw Error(Code::kFormat,
+                fmt::format("{}: its int8 weights were made from other weights than those beside "
+                            "them: expected scale {} of channel {}, found {}: calibrate it again",
+                            node.name, scale, o, weights.scale[o]));
+  }
+  return weights;
 }
 
 ByteWeights pointwise_bytes(const Node& node, const ChannelScales& src,
                             const JointRounding& rounding) {
-  constexpr int kMost = std::numeric_limits<std::int8_t>::max();
   std::vector<float> scales, all;
   std::vector<double> steps;
   for (std::size_t o = 0; o < static_cast<std::size_t>(node.oc); ++o) {
     scales.push_back(to_steps(
-        node, o, kMost, kAnySum, [&](std::size_t, std::size_t i) { return src.scale[i]; }, steps));
+        node, o, kMostInt8, kAnySum, [&](std::size_t, std::size_t i) { return src.scale[i]; },
+        steps));
     all.insert(all.end(), steps.begin(), steps.end());
   }
   std::vector<std::int8_t> int8s;
-  rounding.round(all, kMost, int8s);
+  rounding.round(all, kMostInt8, int8s);
   return {Weights::own_int8s(std::move(int8s)), std::move(scales)};
 }
 

@@ -14,7 +14,8 @@ namespace convmixer {
 
 // Of fused nodes; `src` are the scales of their inputs. Each weight is rounded for itself.
 ByteWeights depthwise_bytes(const Node& node, const ChannelScales& src);
-// Of a block, as `quantization` has them or, if it does not, each rounded for itself.
+// Of a block, as `quantization` has them or, if it does not, each rounded for itself. Throws
+// Error(kFormat) where the scales of those it has are not what the node's weights give.
 ByteWeights pointwise_bytes(const Node& node, const Quantization& quantization, std::size_t block);
 // Rounded with regard to each other: `rounding` is of the node's inputs, in steps of `src`.
 ByteWeights pointwise_bytes(const Node& node, const ChannelScales& src,

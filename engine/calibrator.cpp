@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <exception>
 #include <limits>
 #include <mutex>
-#include <new>
 #include <string>
 #include <utility>
 
@@ -39,7 +39,7 @@ struct Moments {
 
 void Histogram::add(float value) {
   constexpr int kMiddle = kBins / 2;
-  float position = value * inverse_width_;  // exact: the width is a power of two
+  float position = value * inverse_width_;  // the width is a power of two
   while (position < -kMiddle || position >= kMiddle) {
     widen();
     position = value * inverse_width_;
@@ -125,17 +125,22 @@ class Samples {
       : pixels_(std::min(g.h * g.w, Calibrator::kSampledPixels)),
         layers_(static_cast<std::size_t>(layers), SecondMoments(g.dim)),
         slots_(static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w), kNone) {
-    for (int i = 0; i < pixels_; ++i) {
-      slots_[static_cast<std::size_t>(i) * slots_.size() / static_cast<std::size_t>(pixels_)] = i;
+    // One of each stretch of equal length, not of the same column each time.
+    const std::size_t pixels = slots_.size(), count = static_cast<std::size_t>(pixels_);
+    for (std::size_t i = 0; i < count; ++i) {
+      slots_[i * pixels / count + 7 * i % (pixels / count)] = static_cast<int>(i);
     }
   }
 
-  void make_room(int images) {
+  // For the images of one run.
+  void make_room(std::size_t images) {
     if (layers_.empty()) return;
     row_size_ = layers_.front().row_size();
-    layer_size_ = static_cast<std::size_t>(images) * static_cast<std::size_t>(pixels_) *
-                  static_cast<std::size_t>(row_size_);
-    rows_.resize(layers_.size() * layer_size_);
+    const std::size_t size =
+        images * static_cast<std::size_t>(pixels_) * static_cast<std::size_t>(row_size_);
+    if (size <= layer_size_) return;
+    layer_size_ = size;
+    rows_.assign(layers_.size() * layer_size_, 0);
   }
 
   void see(int layer, const Activations& seen, int lanes, int dim) {
@@ -263,9 +268,7 @@ Calibrator::Calibrator(std::shared_ptr<const Plan> plan, int threads)
     : plan_(std::move(plan)),
       statistics_(std::make_unique<Statistics>(*plan_)),
       session_(plan_, threads, 0, statistics_.get()),
-      workers_(threads) {
-  statistics_->samples().make_room(session_.chunk_size());
-}
+      workers_(std::clamp(static_cast<int>(plan_->native->blocks.size()), 1, threads)) {}
 Calibrator::~Calibrator() = default;
 
 template <typename T>
@@ -276,6 +279,7 @@ void Calibrator::add_images(const T* src, std::size_t n) {
   logits_.resize(chunk * static_cast<std::size_t>(g.num_classes));
   for (std::size_t done = 0; done < n; done += chunk) {
     const std::size_t now = std::min(chunk, n - done);
+    statistics_->samples().make_room(now);
     session_.run(src + done * image, now, logits_.data(), nullptr);
     statistics_->check_finite();
     statistics_->samples().add(static_cast<int>(now), workers_);
@@ -323,7 +327,7 @@ std::vector<ByteWeights> Calibrator::round_pointwise(const Graph& graph,
     if (node.op == Op::kBlock) layers.push_back(&node.body.at(1));
   }
   std::vector<ByteWeights> weights(layers.size());
-  std::atomic<bool> out_of_memory{false};
+  std::vector<std::exception_ptr> failures(static_cast<std::size_t>(workers_.threads()));
   workers_.run([&](int member) {
     try {
       for (auto i = static_cast<std::size_t>(member); i < layers.size();
@@ -333,11 +337,13 @@ std::vector<ByteWeights> Calibrator::round_pointwise(const Graph& graph,
         weights[i] = pointwise_bytes(*layers[i], src, rounding);
         layers[i]->weights.let_go();
       }
-    } catch (const std::bad_alloc&) {
-      out_of_memory = true;
+    } catch (...) {
+      failures[static_cast<std::size_t>(member)] = std::current_exception();
     }
   });
-  if (out_of_memory) throw std::bad_alloc();
+  for (const std::exception_ptr& failure : failures) {
+    if (failure) std::rethrow_exception(failure);
+  }
   return weights;
 }
 

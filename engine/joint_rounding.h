@@ -18,8 +18,8 @@ namespace convmixer {
 // for neural networks: E. Frantar et al., "GPTQ", 2022.)
 class JointRounding {
  public:
-  // Of the inputs x[i] = sample[i] / scale[i]. Where the moments leave floats' range, or are all
-  // 0, each weight is rounded for itself.
+  // Of the inputs x[i] = sample[i] / scale[i]. Where the moments leave floats' range, are all 0, or
+  // are so inexact that A has no factor, each weight is rounded for itself.
   JointRounding(const SecondMoments& moments, const std::vector<float>& scale);
 
   // values and integers [rows][dim]; integers −most … most.

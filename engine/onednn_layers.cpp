@@ -41,6 +41,7 @@ void add(onednn::Program& program, const Node& node, onednn::Convolution c, cons
   c.unscale = layer.weights.scale.data();
   c.src_zero_point = src.zero_point.data();
   add(program, node, c, layer.epilogue);
+  layer.weights.int8s.let_go();
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ void check_weights(const ByteWeights& weights, const std::string& name, int dim)
                 fmt::format("{}: expected {} int8 weights and {} scales, found {} and {}", name,
                             rows * rows, rows, weights.int8s.size, weights.scale.size()));
   }
-  for (std::size_t o = 0; o < rows; ++o) check_scale(weights.scale[o], name, o);
+  for (std::size_t o = 0; o < rows; ++o) check_scale(weights.scale[o], name + ".weight_scale", o);
 }
 
 std::vector<double> doubles(const std::vector<float>& values) {
@@ -269,6 +269,7 @@ PackedPointwise quantize_pointwise(const Node& node, const Quantization& quantiz
     });
   });
   node.weights.let_go();
+  weights.int8s.let_go();
   packed.unscale = padded(doubles(weights.scale), 0, node.oc, packed.tiles * table.oc_tile);
   packed.border =
       border_of(quantization.pointwise[block], packed.tiles * table.oc_tile, table.per_word);

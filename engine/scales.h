@@ -16,9 +16,9 @@ struct ChannelScales {
   std::vector<float> zero_point;  // whole numbers 0 … 255
 };
 
-// The weights of a depthwise or pointwise node as int8s, in the node's order. A weight times the
-// scale of its input channel is an int8 −127 … 127 times the scale of its output channel, which is
-// the largest of that channel's / 127.
+// The weights of a depthwise or pointwise node as int8s, in the node's order. For a weight times
+// the scale of its input channel stands an int8 −127 … 127 times the scale of its output channel,
+// which is the largest of that channel's / 127.
 struct ByteWeights {
   Weights int8s;             // the node's, where it had them
   std::vector<float> scale;  // finite, > 0

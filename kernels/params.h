@@ -12,11 +12,11 @@ namespace convmixer {
 constexpr int kMostSumPixels = 128;
 
 // dst[o][p] = scale[o] · act(bias[o] + Σ_i weights[o][i] · panel[i][p]) + shift[o]
-// and in kInt8 the byte nearest to it and to half of what rounding left over of the pixel before,
-// which is 0 for every fourth pixel of a row, with unscale[o] · Σ for the sum; `scale` and `shift`
-// lead to dst's bytes. Sums of KernelTable::sum_words words of channels, one multiply-add each in
-// ascending order, are added one after the other, whatever the tiling: a pixel's bits do not depend
-// on `pixels`, its place in the panel or the range of tiles.
+// and in kInt8 the byte nearest to the sum of it and half of what rounding left over of the pixel
+// before (of none for the first of each four of a row), with unscale[o] · Σ for Σ; `scale` and
+// `shift` lead to dst's bytes. Sums of KernelTable::sum_words words of channels, one multiply-add
+// each in ascending order, are added one after the other, whatever the tiling: a pixel's bits do
+// not depend on `pixels`, its place in the panel or the range of tiles.
 struct PointwiseParams {
   const float* panel;
   ptrdiff_t panel_block_stride;

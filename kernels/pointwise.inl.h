@@ -147,6 +147,8 @@ struct PointwiseEpilogue {
   void store_groups(const PointwiseParams& p, const float* sums, const int32_t* offset, int pixels,
                     int x, float* dst) const {
     constexpr int kGroup = P2::kPerWord, kDiffused = P2::kDiffusedPixels;
+    static_assert(kDiffused == 0 || (kDiffused % kGroup == 0 && kMostSumPixels % kDiffused == 0),
+                  "a call begins with the first of those that share errors");
     Vec left_over = set1(0.0f);
     for (int i = 0; i < pixels;) {
       float* const to = dst + offset[i];

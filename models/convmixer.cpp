@@ -374,8 +374,9 @@ class GraphBuilder {
     return block;
   }
 
-  // Whether read_quantization checks it: all but the scales of weights that are int8s themselves.
-  bool is_read_with_scales(const std::string& tensor) const {
+  // Whether it is read_quantization's to read: all but the scales of weights that are int8s
+  // themselves.
+  bool is_of_quantization(const std::string& tensor) const {
     if (!tensor.starts_with(kQuantPrefix)) return false;
     if (!tensor.ends_with(kWeightScaleSuffix)) return true;
     const std::string layer = tensor.substr(0, tensor.rfind(kWeightScaleSuffix));
@@ -384,7 +385,7 @@ class GraphBuilder {
 
   void refuse_other_tensors() const {
     for (const auto& [tensor, view] : checkpoint_.tensors) {
-      if (used_.count(tensor) == 0 && !is_read_with_scales(tensor)) {
+      if (used_.count(tensor) == 0 && !is_of_quantization(tensor)) {
         fail(Code::kFormat, checkpoint_.name,
              fmt::format("expected only a ConvMixer's tensors, found {} of shape {}",
                          checkpoint_.shown(tensor), shape_text(view.shape)));

@@ -67,8 +67,9 @@ ModelConfig read_config(const Checkpoint& checkpoint, const ConfigOverrides& ove
 
 // The whole network, layers in order, nothing fused. Weights are views into the checkpoint. Checks
 // every tensor's presence, dtype and shape, and that no running variance is negative; tensors
-// that ConvMixer does not have (num_batches_tracked and scales of activations apart) are refused by
-// name. The weights of blocks may be I8, with quant.LAYER.weight_scale (models/quantization.h).
+// that ConvMixer does not have (num_batches_tracked and what only read_quantization reads apart)
+// are refused by name. The weights of blocks may be I8, with quant.LAYER.weight_scale
+// (models/quantization.h).
 Graph build_graph(const Checkpoint& checkpoint, const ModelConfig& config);
 
 }  // namespace convmixer

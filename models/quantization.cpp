@@ -12,7 +12,7 @@
 namespace convmixer {
 namespace {
 
-bool is_scale(const std::string& tensor) { return tensor.starts_with(kQuantPrefix); }
+bool is_quant(const std::string& tensor) { return tensor.starts_with(kQuantPrefix); }
 
 std::vector<float> values(const Checkpoint& checkpoint, const std::string& name, int dim) {
   const Weights weights = checkpoint.floats(name, {dim});
@@ -33,7 +33,7 @@ void check_made_for(const Checkpoint& checkpoint, const ModelConfig& config) {
   if (found == checkpoint.metadata.end() || found->second == made_for(config)) return;
   const bool floats = std::none_of(
       checkpoint.tensors.begin(), checkpoint.tensors.end(),
-      [](auto& tensor) { return tensor.second.dtype == DType::kI8 && !is_scale(tensor.first); });
+      [](auto& tensor) { return tensor.second.dtype == DType::kI8 && !is_quant(tensor.first); });
   throw Error(Code::kInvalidArgument,
               fmt::format("{}: its int8 scales are for {}, but it is opened with {}: calibrate {} "
                           "again",
@@ -54,7 +54,8 @@ void add_tensor(const std::string& name, const std::vector<float>& values, Check
   checkpoint.tensors[name] = view;
 }
 
-// The bytes of tensor `of` as tensor `name`, which may be the same, and the scales of `layer`.
+// Bytes of the shape of tensor `of` as tensor `name`, which may be the same, and the scales of
+// `layer`, which `owner` keeps, or else the caller.
 void add_bytes(const std::string& of, const std::string& name, const std::string& layer,
                const ByteWeights& weights, const std::shared_ptr<const void>& owner,
                Checkpoint& checkpoint) {
@@ -63,7 +64,7 @@ void add_bytes(const std::string& of, const std::string& name, const std::string
   view.dtype_name = "I8";
   view.data = reinterpret_cast<const std::uint8_t*>(weights.int8s.int8s);
   view.bytes = weights.int8s.size;
-  view.owner = owner;
+  view.owner = weights.int8s.owner;
   checkpoint.tensors[name] = view;
   add_tensor(kQuantPrefix + layer + kWeightScaleSuffix, weights.scale, checkpoint, owner);
 }
@@ -84,6 +85,14 @@ std::string rounded_key(std::size_t block) {
 std::vector<ByteWeights> read_rounded(const Checkpoint& checkpoint, const ModelConfig& config) {
   std::vector<ByteWeights> weights;
   for (std::size_t i = 0; i < static_cast<std::size_t>(config.depth); ++i) {
+    const std::string own = BlockKeys(i).pointwise + "weight";
+    if (checkpoint.tensors.at(own).dtype == DType::kI8) {
+      throw Error(
+          Code::kFormat,
+          fmt::format("{}: expected the int8 weights of a layer once, found tensor {} beside "
+                      "{}",
+                      checkpoint.name, checkpoint.shown(rounded_key(i)), checkpoint.shown(own)));
+    }
     weights.push_back(
         {checkpoint.int8s(rounded_key(i), {config.dim, config.dim, 1, 1}),
          values(checkpoint, kQuantPrefix + pointwise_name(i) + kWeightScaleSuffix, config.dim)});
@@ -98,8 +107,8 @@ Quantization read_quantization(const Checkpoint& checkpoint, const ModelConfig& 
   bool rounded = false;
   for (const auto& [name, tensor] : checkpoint.tensors) {
     // Scales of the network's own weights are build_graph's to read, and to miss.
-    if (is_scale(name) && !name.ends_with(kWeightScaleSuffix)) left.insert(name);
-    rounded = rounded || (is_scale(name) && name.ends_with(kWeightSuffix));
+    if (is_quant(name) && !name.ends_with(kWeightScaleSuffix)) left.insert(name);
+    rounded = rounded || (is_quant(name) && name.ends_with(kWeightSuffix));
   }
   Quantization quantization;
   if (left.empty()) {
@@ -123,8 +132,8 @@ Quantization read_quantization(const Checkpoint& checkpoint, const ModelConfig& 
   }
   if (!left.empty()) {
     throw Error(Code::kFormat,
-                fmt::format("{}: expected scales of {} blocks, found tensor {}", checkpoint.name,
-                            config.depth, in_quotes(*left.begin())));
+                fmt::format("{}: expected scales and weights of {} blocks, found tensor {}",
+                            checkpoint.name, config.depth, in_quotes(*left.begin())));
   }
   quantization.stem = scales[0];
   for (std::size_t i = 1; i < scales.size(); i += 2) {
@@ -141,7 +150,7 @@ Quantization read_quantization(const Checkpoint& checkpoint, const ModelConfig& 
 
 void add_quantization(const Quantization& quantization, const ModelConfig& config,
                       Checkpoint& checkpoint) {
-  std::erase_if(checkpoint.tensors, [](const auto& tensor) { return is_scale(tensor.first); });
+  std::erase_if(checkpoint.tensors, [](const auto& tensor) { return is_quant(tensor.first); });
   for (std::size_t i = 0; i < quantization.tensors(); ++i) {
     const ScaleKeys keys(i);
     add_tensor(keys.scale, quantization.tensor(i).scale, checkpoint);
@@ -150,7 +159,7 @@ void add_quantization(const Quantization& quantization, const ModelConfig& confi
   for (std::size_t i = 0; i < quantization.pointwise_weights.size(); ++i) {
     const ByteWeights& weights = quantization.pointwise_weights[i];
     add_bytes(BlockKeys(i).pointwise + "weight", rounded_key(i), pointwise_name(i), weights,
-              weights.int8s.owner, checkpoint);
+              nullptr, checkpoint);
   }
   checkpoint.metadata[kMadeForKey] = made_for(config);
 }

@@ -18,15 +18,16 @@
 
 namespace convmixer {
 
-// Tensors of this prefix belong to the scales, and none of the network's does.
+// Tensors of this prefix belong to int8, and none of the network's does.
 constexpr const char* kQuantPrefix = "quant.";
 constexpr const char* kWeightSuffix = ".weight";
 constexpr const char* kWeightScaleSuffix = ".weight_scale";
 
-// Error(kUnsupported) where the file has no such tensor at all. All must be there, for each layer
-// of `config` and no other, with values that check_quantization accepts: Error(kFormat) names file
-// and tensor. Scales made for another activation, image size, mean, std or epsilon than `config`
-// has are kInvalidArgument: the caller asks for a network that they do not fit.
+// Error(kUnsupported) where the file has no such tensor at all. All must be there (the rounded
+// weights of all blocks, or of none), for each layer of `config` and no other, with values that
+// check_quantization accepts: Error(kFormat) names file and tensor. Scales made for another
+// activation, image size, mean, std or epsilon than `config` has are kInvalidArgument: the caller
+// asks for a network that they do not fit.
 Quantization read_quantization(const Checkpoint& checkpoint, const ModelConfig& config);
 
 // Puts the same tensors into a checkpoint, instead of those it had. They are views into

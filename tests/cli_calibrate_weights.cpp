@@ -56,8 +56,7 @@ TEST_F(ByteWeightsFile, GivesTheSameResultsInLessSpace) {
   EXPECT_EQ(out.substr(out.find('\n')), described.substr(described.find('\n')));
 }
 
-// Without them int8 rounds each weight for itself, as for files of version 0.1, and is further from
-// fp32.
+// Without them int8 rounds each weight for itself, and is further from fp32.
 TEST_F(ByteWeightsFile, RoundedWeightsBringResultsNearer) {
   // Nothing is cut, which a few pixels would weigh more by.
   const std::string model = calibrated({"--images", kCifar, "--clip", "minmax"});
@@ -102,9 +101,20 @@ TEST_F(ByteWeightsFile, SpoiledRoundedWeightsAreRefusedByName) {
   refused([&](CheckpointFile& file) { file.tensors.at(weight).bytes[99] = '\x80'; },
           {weight, "-128"});
   for (const float value : {0.0f, -1.0f, HUGE_VALF, std::nanf("")}) {
-    refused(set_value(kPointwiseScale, value),
-            {"quant.blocks.7.pointwise", "channel 7", "positive"});
+    refused(set_value(kPointwiseScale, value), {kPointwiseScale, "channel 7", "positive"});
   }
+  // Of a model that was trained further since.
+  refused(
+      [&](CheckpointFile& file) {
+        std::string& floats = file.tensors.at(kPointwise).bytes;
+        for (std::size_t at = 0; at < floats.size(); at += sizeof(float)) {
+          float value = 0;
+          std::memcpy(&value, &floats[at], sizeof value);
+          value *= 1.001f;
+          std::memcpy(&floats[at], &value, sizeof value);
+        }
+      },
+      {"blocks.7.pointwise", "made from other weights", "calibrate it again"});
   for (const char* layer : {"stem", "blocks.8.pointwise", "blocks.3.depthwise"}) {
     refused(
         [&](CheckpointFile& file) {
@@ -187,6 +197,12 @@ TEST_F(ByteWeightsFile, SpoiledOnesAreRefusedByName) {
   for (const char* name : {"blocks.7.0.fn.2.bias", "blocks.7.0.fn.2.running_mean"}) {
     refused(set_value(name, 0.5f), {path("edited"), "blocks.7.pointwise", "no shift"});
   }
+  // Bytes in two places.
+  refused(
+      [&](CheckpointFile& file) {
+        file.tensors["quant.blocks.7.pointwise.weight"] = file.tensors.at(kPointwise);
+      },
+      {"once", "quant.blocks.0.pointwise.weight", "beside 'blocks.0.1.weight'"});
   // Scales of weights that are floats, or that are not there.
   for (const char* layer : {"stem", "blocks.8.depthwise"}) {
     refused(

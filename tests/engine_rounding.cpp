@@ -127,11 +127,12 @@ TEST(JointRounding, KeepsToTheRange) {
   Random random(2);
   const int dim = 24;
   std::vector<float> values(dim * 40);
-  for (float& v : values) v = random.uniform(-1, 1) < 0 ? -7.0f : 7.0f;
+  for (float& v : values) v = random.uniform(-7, 7);
   std::vector<std::int8_t> integers;
   JointRounding(moments_of(mixtures(random, dim, 100), dim), std::vector<float>(dim, 1.0f))
       .round(values, 7, integers);
   for (const std::int8_t q : integers) EXPECT_LE(std::abs(q), 7);
+  EXPECT_NE(integers, nearest(values, 7));
 }
 
 // Inputs that have nothing to do with each other, and moments of which nothing can be learned.
