@@ -55,6 +55,16 @@ class Calibrate : public Cli {
     return path("m8");
   }
 
+  // A file of these bytes, edited, is refused where int8 is asked for.
+  void expect_refused(const std::string& bytes, const std::function<void(CheckpointFile&)>& edit,
+                      const std::vector<std::string>& words) {
+    CheckpointFile file = parse_file(bytes);
+    edit(file);
+    write_text(folder / "edited", file.bytes());
+    run(int8({"describe", "--model", path("edited")}));
+    expect_error(1, words);
+  }
+
   // What to add for int8 to run on this CPU: nothing where it has a variant that is meant for use.
   std::vector<std::string> isa() {
     if (isa_.empty()) {

@@ -81,13 +81,8 @@ TEST_F(ByteWeightsFile, RoundedWeightsBringResultsNearer) {
 TEST_F(ByteWeightsFile, SpoiledRoundedWeightsAreRefusedByName) {
   const std::string bytes = read_text(calibrated({"--images", kCifar + "/dog/0000.jpg"}));
   const std::string weight = "quant.blocks.7.pointwise.weight";
-  const auto refused = [&](const std::function<void(CheckpointFile&)>& edit,
-                           const std::vector<std::string>& words) {
-    CheckpointFile file = parse_file(bytes);
-    edit(file);
-    write_text(folder / "edited", file.bytes());
-    run(int8({"describe", "--model", path("edited")}));
-    expect_error(1, words);
+  const auto refused = [&](auto edit, const std::vector<std::string>& words) {
+    expect_refused(bytes, edit, words);
   };
   refused([&](CheckpointFile& file) { file.tensors.erase(weight); }, {weight, "found none"});
   refused([&](CheckpointFile& file) { file.tensors.erase(kPointwiseScale); },
@@ -165,13 +160,8 @@ TEST_F(ByteWeightsFile, IsForInt8Only) {
 
 TEST_F(ByteWeightsFile, SpoiledOnesAreRefusedByName) {
   const std::string bytes = read_text(with_bytes());
-  const auto refused = [&](const std::function<void(CheckpointFile&)>& edit,
-                           const std::vector<std::string>& words) {
-    CheckpointFile file = parse_file(bytes);
-    edit(file);
-    write_text(folder / "edited", file.bytes());
-    run(int8({"describe", "--model", path("edited")}));
-    expect_error(1, words);
+  const auto refused = [&](auto edit, const std::vector<std::string>& words) {
+    expect_refused(bytes, edit, words);
   };
   refused([&](CheckpointFile& file) { file.tensors.erase(kDepthwiseScale); },
           {kDepthwiseScale, "found none"});
