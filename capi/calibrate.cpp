@@ -16,6 +16,7 @@
 #include "convmixer.h"
 #include "engine/byte_weights.h"
 #include "engine/calibrator.h"
+#include "engine/passes.h"
 #include "engine/plan.h"
 #include "models/checkpoint.h"
 #include "models/convmixer.h"
@@ -143,16 +144,16 @@ convmixer_status convmixer_calibration_write(const convmixer_calibration* calibr
     const bool as_int8s = value_of("weights", number_of(weights), {false, true});
     const Turn turn = turn_of(*calibration);
     Quantization quantization = calibration->calibrator->choose(clip);
-    const Graph graph = build_graph(calibration->checkpoint, calibration->config);
+    const Graph graph =
+        fold_batchnorm(fuse(build_graph(calibration->checkpoint, calibration->config)));
     quantization.pointwise_weights = calibration->calibrator->round_pointwise(graph, quantization);
-    std::shared_ptr<const std::vector<ByteBlock>> blocks;
-    if (as_int8s) {
-      blocks = std::make_shared<const std::vector<ByteBlock>>(quantize_blocks(graph, quantization));
-      quantization.pointwise_weights.clear();  // the blocks are to have them
-    }
     Checkpoint checkpoint = calibration->checkpoint;
     add_quantization(quantization, calibration->config, checkpoint);
-    if (blocks) add_byte_weights(blocks, checkpoint);
+    if (as_int8s) {
+      add_byte_weights(
+          std::make_shared<const std::vector<ByteBlock>>(quantize_blocks(graph, quantization)),
+          checkpoint);
+    }
     write_safetensors(dst_path, checkpoint, calibration->config);
   });
 }

@@ -9,33 +9,34 @@
 #include <limits>
 #include <utility>
 
-#include "engine/passes.h"
 #include "support/error.h"
 
 namespace convmixer {
 namespace {
 
-// Row o of the weights times src_scale(o, i), as whole numbers of which the largest is `most` and
-// the sum of magnitudes at most most_sum: reals in steps of the scale that is returned. NaN and
-// infinities become 0: such a model is warned of when it is described.
+// Row o of the weights times src_scale(o, i), and the scale in whose steps they are whole numbers
+// of which the largest is `most` and the sum of magnitudes at most most_sum. NaN and infinities
+// become 0: such a model is warned of when it is described.
+struct Reals {
+  std::vector<double> values;
+  float scale = 1;
+};
 template <typename Scale>
-float to_steps(const Node& node, std::size_t o, double most, double most_sum, Scale src_scale,
-               std::vector<double>& steps) {
+Reals reals_of(const Node& node, std::size_t o, double most, double most_sum, Scale src_scale) {
   const std::size_t columns = node.weights.size / static_cast<std::size_t>(node.oc);
   const float* const row = node.weights.data + o * columns;
+  Reals reals{std::vector<double>(columns)};
   double largest = 0, sum = 0;
-  steps.resize(columns);
   for (std::size_t i = 0; i < columns; ++i) {
     const double real = static_cast<double>(row[i]) * src_scale(o, i);
-    steps[i] = std::isfinite(real) ? real : 0;
-    largest = std::max(largest, std::abs(steps[i]));
-    sum += std::abs(steps[i]);
+    reals.values[i] = std::isfinite(real) ? real : 0;
+    largest = std::max(largest, std::abs(reals.values[i]));
+    sum += std::abs(reals.values[i]);
   }
   // A row of zeros takes any, and so does one for which a float's scale would have few bits.
   const auto fitting = static_cast<float>(std::max(largest / most, sum / most_sum));
-  const float scale = fitting >= std::numeric_limits<float>::min() ? fitting : 1;
-  for (double& step : steps) step /= scale;
-  return scale;
+  if (fitting >= std::numeric_limits<float>::min()) reals.scale = fitting;
+  return reals;
 }
 
 // All rows as whole numbers of Int, each weight rounded for itself. Returns the rows' scales.
@@ -44,12 +45,12 @@ std::vector<float> to_integers(const Node& node, double most_sum, Scale src_scal
                                std::vector<Int>& integers) {
   constexpr double kMost = std::numeric_limits<Int>::max();
   std::vector<float> scales;
-  std::vector<double> steps;
   integers.clear();
   for (std::size_t o = 0; o < static_cast<std::size_t>(node.oc); ++o) {
-    scales.push_back(to_steps(node, o, kMost, most_sum, src_scale, steps));
-    for (const double step : steps) {
-      integers.push_back(static_cast<Int>(std::clamp(std::nearbyint(step), -kMost, kMost)));
+    const auto [reals, scale] = reals_of(node, o, kMost, most_sum, src_scale);
+    scales.push_back(scale);
+    for (const double real : reals) {
+      integers.push_back(static_cast<Int>(std::clamp(std::nearbyint(real / scale), -kMost, kMost)));
     }
   }
   return scales;
@@ -57,6 +58,11 @@ std::vector<float> to_integers(const Node& node, double most_sum, Scale src_scal
 
 constexpr int kMostInt8 = std::numeric_limits<std::int8_t>::max();
 constexpr double kAnySum = std::numeric_limits<double>::infinity();
+
+// The scale of a pointwise weight's input channel.
+auto of_columns(const ChannelScales& src) {
+  return [&src](std::size_t, std::size_t i) { return src.scale[i]; };
+}
 
 template <typename Scale>
 ByteWeights to_int8s(const Node& node, Scale src_scale) {
@@ -73,15 +79,13 @@ ByteWeights depthwise_bytes(const Node& node, const ChannelScales& src) {
 }
 
 ByteWeights pointwise_bytes(const Node& node, const Quantization& quantization, std::size_t block) {
-  const ChannelScales& src = quantization.depthwise.at(block);
-  const auto src_scale = [&](std::size_t, std::size_t i) { return src.scale[i]; };
+  const auto src_scale = of_columns(quantization.depthwise.at(block));
   if (node.weights.int8s != nullptr || quantization.pointwise_weights.empty()) {
     return to_int8s(node, src_scale);
   }
   const ByteWeights& weights = quantization.pointwise_weights.at(block);
-  std::vector<double> steps;
   for (std::size_t o = 0; o < weights.scale.size(); ++o) {
-    const float scale = to_steps(node, o, kMostInt8, kAnySum, src_scale, steps);
+    const float scale = reals_of(node, o, kMostInt8, kAnySum, src_scale).scale;
     if (std::abs(weights.scale[o] - scale) <= 1e-6f * scale) continue;
     throw Error(Code::kFormat,
                 fmt::format("{}: its int8 weights were made from other weights than those beside "
@@ -93,16 +97,14 @@ ByteWeights pointwise_bytes(const Node& node, const Quantization& quantization, 
 
 ByteWeights pointwise_bytes(const Node& node, const ChannelScales& src,
                             const JointRounding& rounding) {
-  std::vector<float> scales, all;
-  std::vector<double> steps;
+  std::vector<float> scales, steps;
   for (std::size_t o = 0; o < static_cast<std::size_t>(node.oc); ++o) {
-    scales.push_back(to_steps(
-        node, o, kMostInt8, kAnySum, [&](std::size_t, std::size_t i) { return src.scale[i]; },
-        steps));
-    all.insert(all.end(), steps.begin(), steps.end());
+    const auto [reals, scale] = reals_of(node, o, kMostInt8, kAnySum, of_columns(src));
+    scales.push_back(scale);
+    for (const double real : reals) steps.push_back(static_cast<float>(real / scale));
   }
   std::vector<std::int8_t> int8s;
-  rounding.round(all, kMostInt8, int8s);
+  rounding.round(steps, kMostInt8, int8s);
   return {Weights::own_int8s(std::move(int8s)), std::move(scales)};
 }
 
@@ -123,9 +125,8 @@ std::vector<float> float_bias(const Node& node) {
 }
 
 std::vector<ByteBlock> quantize_blocks(const Graph& graph, const Quantization& quantization) {
-  const Graph folded = fold_batchnorm(fuse(graph));
   std::vector<ByteBlock> blocks;
-  for (const Node& node : folded.nodes) {
+  for (const Node& node : graph.nodes) {
     if (node.op != Op::kBlock) continue;
     const std::size_t i = blocks.size();
     const Node &depthwise = node.body.at(0), &pointwise = node.body.at(1);

@@ -39,7 +39,7 @@ struct ByteBlock {
   std::vector<float> pointwise_bias;  // with the shift of the depthwise BatchNorm folded in
 };
 
-// Of every block of a graph as models/ builds it, before any pass.
+// Of every block of a fused, folded graph.
 std::vector<ByteBlock> quantize_blocks(const Graph& graph, const Quantization& quantization);
 
 }  // namespace convmixer

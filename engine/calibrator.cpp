@@ -13,7 +13,6 @@
 #include <utility>
 
 #include "engine/byte_weights.h"
-#include "engine/passes.h"
 #include "engine/second_moments.h"
 #include "support/error.h"
 
@@ -124,6 +123,7 @@ class Samples {
   Samples(int layers, const Geometry& g)
       : pixels_(std::min(g.h * g.w, Calibrator::kSampledPixels)),
         layers_(static_cast<std::size_t>(layers), SecondMoments(g.dim)),
+        row_size_(layers > 0 ? layers_.front().row_size() : 0),
         slots_(static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w), kNone) {
     // One of each stretch of equal length, not of the same column each time.
     const std::size_t pixels = slots_.size(), count = static_cast<std::size_t>(pixels_);
@@ -134,8 +134,6 @@ class Samples {
 
   // For the images of one run.
   void make_room(std::size_t images) {
-    if (layers_.empty()) return;
-    row_size_ = layers_.front().row_size();
     const std::size_t size =
         images * static_cast<std::size_t>(pixels_) * static_cast<std::size_t>(row_size_);
     if (size <= layer_size_) return;
@@ -157,15 +155,14 @@ class Samples {
   }
 
   // Adds up what was seen of `images` images.
-  void add(int images, Workers& workers) {
+  void add(int images, Workers& workers, Team& team) {
     workers.run([&](int member) {
-      for (int layer = member; layer < static_cast<int>(layers_.size());
-           layer += workers.threads()) {
+      team.run_tasks(member, static_cast<int>(layers_.size()), [&](int layer) {
         for (int i = 0; i < images; ++i) {
           layers_[static_cast<std::size_t>(layer)].add(
               layer_rows(layer) + static_cast<std::ptrdiff_t>(i) * pixels_ * row_size_, pixels_);
         }
-      }
+      });
     });
   }
 
@@ -176,9 +173,10 @@ class Samples {
   float* layer_rows(int layer) {
     return rows_.data() + static_cast<std::size_t>(layer) * layer_size_;
   }
-  int pixels_, row_size_ = 0;
-  std::size_t layer_size_ = 0;
+  int pixels_;
   std::vector<SecondMoments> layers_;
+  int row_size_;
+  std::size_t layer_size_ = 0;
   std::vector<int> slots_;  // of each pixel of an image
   std::vector<float> rows_;
 };
@@ -268,7 +266,8 @@ Calibrator::Calibrator(std::shared_ptr<const Plan> plan, int threads)
     : plan_(std::move(plan)),
       statistics_(std::make_unique<Statistics>(*plan_)),
       session_(plan_, threads, 0, statistics_.get()),
-      workers_(std::clamp(static_cast<int>(plan_->native->blocks.size()), 1, threads)) {}
+      workers_(std::clamp(static_cast<int>(plan_->native->blocks.size()), 1, threads)),
+      team_(workers_.threads()) {}
 Calibrator::~Calibrator() = default;
 
 template <typename T>
@@ -282,7 +281,7 @@ void Calibrator::add_images(const T* src, std::size_t n) {
     statistics_->samples().make_room(now);
     session_.run(src + done * image, now, logits_.data(), nullptr);
     statistics_->check_finite();
-    statistics_->samples().add(static_cast<int>(now), workers_);
+    statistics_->samples().add(static_cast<int>(now), workers_, team_);
   }
 }
 void Calibrator::add(const float* src, std::size_t n) {
@@ -321,25 +320,24 @@ Quantization Calibrator::choose(Clipping clipping) const {
 
 std::vector<ByteWeights> Calibrator::round_pointwise(const Graph& graph,
                                                      const Quantization& quantization) {
-  const Graph folded = fold_batchnorm(fuse(graph));
   std::vector<const Node*> layers;
-  for (const Node& node : folded.nodes) {
+  for (const Node& node : graph.nodes) {
     if (node.op == Op::kBlock) layers.push_back(&node.body.at(1));
   }
   std::vector<ByteWeights> weights(layers.size());
-  std::vector<std::exception_ptr> failures(static_cast<std::size_t>(workers_.threads()));
+  std::vector<std::exception_ptr> failures(layers.size());
   workers_.run([&](int member) {
-    try {
-      for (auto i = static_cast<std::size_t>(member); i < layers.size();
-           i += static_cast<std::size_t>(workers_.threads())) {
+    team_.run_tasks(member, static_cast<int>(layers.size()), [&](int layer) {
+      const auto i = static_cast<std::size_t>(layer);
+      try {
         const ChannelScales& src = quantization.depthwise.at(i);
         const JointRounding rounding(statistics_->samples().moments(i), src.scale);
         weights[i] = pointwise_bytes(*layers[i], src, rounding);
         layers[i]->weights.let_go();
+      } catch (...) {
+        failures[i] = std::current_exception();
       }
-    } catch (...) {
-      failures[static_cast<std::size_t>(member)] = std::current_exception();
-    }
+    });
   });
   for (const std::exception_ptr& failure : failures) {
     if (failure) std::rethrow_exception(failure);

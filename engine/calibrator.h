@@ -12,6 +12,7 @@
 #include "engine/executor.h"
 #include "engine/graph.h"
 #include "engine/scales.h"
+#include "engine/team.h"
 #include "engine/workers.h"
 
 namespace convmixer {
@@ -64,8 +65,8 @@ class Calibrator {
   Quantization choose(Clipping clipping) const;
 
   // Quantization::pointwise_weights, rounded with regard to each other over what was seen of the
-  // layers' inputs: of at most kSampledPixels of each image, evenly spread. `graph` is the plan's
-  // as models/ builds it, `quantization` is choose()'s. Takes time in proportion to dim³ a layer,
+  // layers' inputs: of at most kSampledPixels of each image, evenly spread. `graph` is the plan's,
+  // fused and folded, `quantization` is choose()'s. Takes time in proportion to dim³ a layer,
   // and 12 · dim² bytes for each thread.
   std::vector<ByteWeights> round_pointwise(const Graph& graph, const Quantization& quantization);
   static constexpr int kSampledPixels = 64;
@@ -78,6 +79,7 @@ class Calibrator {
   std::unique_ptr<Statistics> statistics_;
   Session session_;
   Workers workers_;
+  Team team_;
   std::vector<float> logits_;
 };
 

@@ -58,8 +58,8 @@ JointRounding::JointRounding(const SecondMoments& moments, const std::vector<flo
   for (std::size_t i = 0; i < dim_; ++i) diagonal[i] = moment(i, i);
   const double sum = std::accumulate(diagonal.begin(), diagonal.end(), 0.0);
   const double damping = kDamping * sum / static_cast<double>(dim_);
-  if (!std::isfinite(sum) || damping <= 0) return;
   std::iota(order_.begin(), order_.end(), std::size_t{0});
+  if (!std::isfinite(sum) || damping <= 0) return;
   std::stable_sort(order_.begin(), order_.end(),
                    [&](std::size_t i, std::size_t j) { return diagonal[i] < diagonal[j]; });
   std::vector<double> r(dim_ * dim_);
@@ -88,11 +88,12 @@ void JointRounding::round(const std::vector<float>& values, int most,
     const std::size_t count = std::min(kRows, rows - first);
     for (std::size_t i = dim_; i-- > 0;) {
       float sums[kRows] = {};
-      if (!factor_.empty() && i + 1 < dim_) {
-        product(&factor_[i * dim_ + i + 1], &errors[(i + 1) * kRows], dim_ - i - 1, sums);
+      if (!factor_.empty()) {
+        const std::size_t next = i + 1;
+        product(factor_.data() + i * dim_ + next, errors.data() + next * kRows, dim_ - next, sums);
       }
       for (std::size_t r = 0; r < count; ++r) {
-        const std::size_t at = (first + r) * dim_ + (factor_.empty() ? i : order_[i]);
+        const std::size_t at = (first + r) * dim_ + order_[i];
         const float v = values[at], q = std::clamp(std::nearbyint(v + sums[r]), -limit, limit);
         errors[i * kRows + r] = v - q;
         integers[at] = static_cast<std::int8_t>(q);

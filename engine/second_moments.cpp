@@ -3,13 +3,13 @@
 
 #include <utility>
 
+#include "engine/packing.h"
+
 namespace convmixer {
 namespace {
 
 // A tile of sums, which the compiler keeps in registers of any instruction set.
 constexpr int kRows = 4, kColumns = 8;
-
-int whole_tiles(int dim) { return (dim + kColumns - 1) / kColumns * kColumns; }
 
 // sums[r][c] += Σ over samples of rows[r] · columns[c]
 void add_tile(const float* rows, const float* columns, int row_size, int count, float* sums) {
@@ -28,7 +28,7 @@ void add_tile(const float* rows, const float* columns, int row_size, int count, 
 
 SecondMoments::SecondMoments(int dim)
     : dim_(dim),
-      row_size_(whole_tiles(dim)),
+      row_size_(ceil_div(dim, kColumns) * kColumns),
       sums_(static_cast<std::size_t>(row_size_) * static_cast<std::size_t>(row_size_)) {}
 
 void SecondMoments::add(const float* samples, int count) {

@@ -174,6 +174,7 @@ void add_byte_weights(std::shared_ptr<const std::vector<ByteBlock>> blocks,
     const std::string depthwise = keys.depthwise + "weight", pointwise = keys.pointwise + "weight";
     add_bytes(depthwise, depthwise, depthwise_name(i), block.depthwise, blocks, checkpoint);
     add_bytes(pointwise, pointwise, pointwise_name(i), block.pointwise, blocks, checkpoint);
+    checkpoint.tensors.erase(rounded_key(i));
     add_tensor(keys.pointwise + "bias", block.pointwise_bias, checkpoint, blocks);
     add_tensor(keys.depthwise_batchnorm + "bias", *zeros, checkpoint, zeros);
     add_tensor(keys.depthwise_batchnorm + "running_mean", *zeros, checkpoint, zeros);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // int8 in a model file: F32 tensors quant.LAYER.scale and quant.LAYER.zero_point of [dim] values
 // each, where LAYER is a tensor_name (engine/scales.h): stem, blocks.N.depthwise or
-// blocks.N.pointwise. I8 tensors
-// quant.blocks.N.pointwise.weight, of the shape of the layer's weights, are these as the
-// calibration rounded them (ByteWeights); where the blocks' own weights are I8, those are. For each
-// such layer, quant.LAYER.weight_scale of [dim] values goes with them (engine/graph.h,
-// weight_scale).
+// blocks.N.pointwise. I8 tensors quant.blocks.N.pointwise.weight, of the shape of the layer's
+// weights, are these as the calibration rounded them (ByteWeights); where the blocks' own weights
+// are I8, those are. For each such layer, quant.LAYER.weight_scale of [dim] values goes with them
+// (engine/graph.h, weight_scale).
 #pragma once
 
 #include <memory>
@@ -35,8 +34,9 @@ Quantization read_quantization(const Checkpoint& checkpoint, const ModelConfig& 
 void add_quantization(const Quantization& quantization, const ModelConfig& config,
                       Checkpoint& checkpoint);
 
-// Puts the blocks' bytes in the place of their weights, with the biases that belong to them; the
-// depthwise BatchNorms keep no mean and no bias, which those biases hold now.
+// Puts the blocks' bytes in the place of their weights and of the rounded ones of add_quantization,
+// with the biases that belong to them; the depthwise BatchNorms keep no mean and no bias, which
+// those biases hold now.
 void add_byte_weights(std::shared_ptr<const std::vector<ByteBlock>> blocks, Checkpoint& checkpoint);
 
 }  // namespace convmixer

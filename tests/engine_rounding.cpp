@@ -11,6 +11,7 @@
 
 #include "engine/calibrator.h"
 #include "engine/joint_rounding.h"
+#include "engine/passes.h"
 #include "tests/engine_tests.h"
 
 namespace convmixer::test {
@@ -163,7 +164,8 @@ std::vector<ByteWeights> rounded(const Graph& graph, const Images& images, int t
   for (std::size_t i = 0; i < n; i += at_once) {
     calibrator.add(images.floats.data() + i * image, std::min(at_once, n - i));
   }
-  return calibrator.round_pointwise(graph, calibrator.choose(Clipping::kMeanSquaredError));
+  return calibrator.round_pointwise(fold_batchnorm(fuse(graph)),
+                                    calibrator.choose(Clipping::kMeanSquaredError));
 }
 
 // More pixels than are sampled, and fewer.
