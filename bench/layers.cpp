@@ -58,7 +58,11 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
                 .rows) {
   const Geometry& g = plan_->geometry;
   panel_ = Buffer<float>(panel_words(*plan_, rows_ * g.w));
-  scratch_ = Buffer<float>(strassen_floats(table, g.dim, rows_ * g.w));
+  if (const int levels = block().pointwise.strassen; levels != 0) {
+    const StrassenLayout layout(table, g.dim, rows_ * g.w, levels);
+    strassen_panel_ = Buffer<float>(layout.panel_words);
+    sums_ = Buffer<float>(layout.sum_words);
+  }
   src_ = Buffer<float>(layout_.image_stride);
   dst_ = Buffer<float>(layout_.image_stride);
   means_ = Buffer<float>(static_cast<std::size_t>(layout_.blocks * table.lanes));
@@ -104,18 +108,35 @@ PointwiseParams Layers::product(const PackedPointwise& w, int first_row, int row
                         panel_stride(table_, rows * layout_.w), dst_.data());
 }
 
-void Layers::pointwise(const float* weights) {
+PointwiseParams Layers::multiply(const float* weights, int first_row) {
   const PackedPointwise& w = block().pointwise;
-  for (int y = 0; y < plan_->geometry.h; y += rows_) {
-    PointwiseParams p = product(w, y, rows_at(y));
-    p.weights = weights;
-    multiply(table_, w, p, scratch_.data());
+  PointwiseParams p = product(w, first_row, rows_at(first_row));
+  p.weights = weights;
+  if (w.strassen == 0) {
+    table_.pointwise[w.activation](&p);
+    return p;
   }
+  const StrassenLayout layout(table_, plan_->geometry.dim, p.pixels, w.strassen);
+  for (int b = 0; b < layout.blocks; ++b) {
+    const StrassenPanelParams q =
+        strassen_panel_params(layout, b, p.panel + b * p.panel_block_stride,
+                              layout.blocks * p.panel_block_stride, strassen_panel_.data());
+    table_.strassen_panel(&q);
+  }
+  const StrassenParams q = strassen_params(layout, p, strassen_panel_.data(), sums_.data());
+  table_.strassen[w.activation](&q);
+  return p;
+}
+
+void Layers::pointwise(const float* weights) {
+  for (int y = 0; y < plan_->geometry.h; y += rows_) multiply(weights, y);
 }
 
 DepthwiseParams Layers::convolution(int channel_block, int first_row, int rows) {
-  return depthwise_params(table_, layout_, block().depthwise, src_.data() + layout_.first_pixel(),
-                          channel_block, first_row, first_row + rows, panel_.data());
+  return depthwise_params(
+      table_, layout_, block().depthwise, src_.data() + layout_.first_pixel(), channel_block,
+      channel_block + 1 < layout_.blocks ? channel_block + 1 : -1, first_row, first_row + rows,
+      panel_.data() + channel_block * panel_stride(table_, rows * layout_.w));
 }
 
 void Layers::depthwise() {
@@ -165,8 +186,7 @@ void Layers::head() {
 // Of the first strip.
 std::string Layers::check_pointwise() {
   const PackedPointwise& w = block().pointwise;
-  const PointwiseParams p = product(w, 0, rows_);
-  multiply(table_, w, p, scratch_.data());
+  const PointwiseParams p = multiply(w.weights.data(), 0);
   const auto src = [&](int c, int i) {
     const float value = panel_value(panel_.data(), p.panel_block_stride, c, i);
     // Strassen's balance, which the weights undo.

@@ -57,6 +57,8 @@ class Layers {
   PointwiseParams product(const PackedPointwise& w, int first_row, int rows);
   DepthwiseParams convolution(int channel_block, int first_row, int rows);
   void patches(bool u8, int first_row, int rows);
+  // By Strassen's algorithm where the plan does, its panel made of the plain one.
+  PointwiseParams multiply(const float* weights, int first_row);
   int rows_at(int first_row) const;
   int value_size() const { return 4 / table_.per_word; }  // bytes
   // A channel's pixel as a real, whatever the precision: in a panel; in planes, from pixel (0, 0).
@@ -68,7 +70,7 @@ class Layers {
   std::shared_ptr<const Plan> plan_;
   PlaneLayout layout_;
   int rows_;  // of a strip
-  Buffer<float> panel_, scratch_, src_, dst_, means_, logits_;
+  Buffer<float> panel_, strassen_panel_, sums_, src_, dst_, means_, logits_;
   Image image_;
   std::vector<std::int32_t> offset_;
 };

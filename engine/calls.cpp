@@ -4,15 +4,6 @@
 #include <algorithm>
 
 namespace convmixer {
-namespace {
-
-// The sums of Strassen's second level stand behind those of the first.
-std::ptrdiff_t second_level(const KernelTable& table, int channels, int pixels) {
-  return ceil_div(channels, table.lanes) / 2 * panel_stride(table, pixels / 2);
-}
-
-}  // namespace
-
 std::ptrdiff_t panel_stride(const KernelTable& table, int pixels) {
   return panel_stride(table.lanes, table.per_word, pixels);
 }
@@ -47,8 +38,8 @@ PatchParams patch_params(const Plan& plan, const void* image, int y_begin, int y
 }
 
 DepthwiseParams depthwise_params(const KernelTable& table, const PlaneLayout& layout,
-                                 const PackedDepthwise& w, const float* image, int c, int y_begin,
-                                 int y_end, float* panel) {
+                                 const PackedDepthwise& w, const float* image, int c, int next,
+                                 int y_begin, int y_end, float* dst) {
   const int k = w.kernel_size, pad = (k - 1) / 2;
   const auto taps = static_cast<std::ptrdiff_t>(depthwise_words(k, table.per_word));
   const std::ptrdiff_t lane = static_cast<std::ptrdiff_t>(c) * table.lanes;
@@ -69,10 +60,11 @@ DepthwiseParams depthwise_params(const KernelTable& table, const PlaneLayout& la
     p.unscale = w.unscale.data() + lane;
     p.row_zero = w.row_zero.data() + lane * k;
   }
-  p.dst = panel + c * panel_stride(table, (y_end - y_begin) * layout.w);
-  if (c + 1 < layout.blocks) {
+  p.dst = dst;
+  if (next >= 0) {
     const int first = std::max(0, y_begin - pad), end = std::min(layout.h, y_end + k - 1 - pad);
-    p.next = p.src + layout.block_stride + static_cast<std::size_t>(first) * layout.row_stride;
+    p.next = image + static_cast<std::size_t>(next) * layout.block_stride +
+             static_cast<std::size_t>(first) * layout.row_stride;
     p.next_lines = static_cast<int>(static_cast<std::size_t>(end - first) * layout.row_stride *
                                     sizeof(float) / 64);
   }
@@ -126,20 +118,36 @@ MeanParams mean_params(const Plan& plan, const PlaneLayout& layout, const float*
   return p;
 }
 
-void multiply(const KernelTable& table, const PackedPointwise& w, const PointwiseParams& p,
-              float* scratch) {
-  if (w.strassen == 0) return table.pointwise[w.activation](&p);
-  const StrassenParams s{p,
-                         w.strassen,
-                         {scratch, scratch + second_level(table, w.ic, p.pixels)},
-                         {panel_stride(table, p.pixels / 2), panel_stride(table, p.pixels / 4)}};
-  table.strassen[w.activation](&s);
+StrassenLayout::StrassenLayout(const KernelTable& table, int dim, int pixel_count, int level_count)
+    : pixels(pixel_count),
+      levels(level_count),
+      parts(1 << levels),
+      blocks(ceil_div(dim, table.lanes) / parts),
+      staged_stride(panel_stride(table, pixels)),
+      block_stride(panel_stride(table, pixels / parts)),
+      product_stride(static_cast<std::ptrdiff_t>(
+          spread_stride(static_cast<std::size_t>(blocks * block_stride)))),
+      staged_words(static_cast<std::size_t>(parts * staged_stride)) {
+  const int products = levels == 2 ? 49 : 7, results = levels == 2 ? 16 + 4 + 1 : 4 + 1;
+  panel_words = static_cast<std::size_t>(products * product_stride);
+  sum_words = static_cast<std::size_t>(results * (pixels / parts) * table.oc_tile);
 }
 
-std::size_t strassen_floats(const KernelTable& table, int channels, int pixels) {
-  const int quarter = ceil_div(ceil_div(channels, table.lanes), 4);
-  return static_cast<std::size_t>(second_level(table, channels, pixels) +
-                                  quarter * panel_stride(table, pixels / 4));
+StrassenPanelParams strassen_panel_params(const StrassenLayout& layout, int block, const float* src,
+                                          std::ptrdiff_t src_stride, float* panel) {
+  return {src,
+          src_stride,
+          layout.pixels,
+          layout.levels,
+          panel + block * layout.block_stride,
+          layout.product_stride};
+}
+
+StrassenParams strassen_params(const StrassenLayout& layout, PointwiseParams product,
+                               const float* panel, float* sums) {
+  product.panel = panel;
+  product.panel_block_stride = layout.block_stride;
+  return {product, layout.levels, layout.product_stride, sums};
 }
 
 }  // namespace convmixer

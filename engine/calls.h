@@ -23,11 +23,11 @@ std::size_t panel_words(const Plan& plan, int pixels);
 // The patches of rows y_begin … y_end − 1 of one image, bytes or floats.
 PatchParams patch_params(const Plan& plan, const void* image, int y_begin, int y_end, float* panel);
 
-// Rows y_begin … y_end − 1 of channel block c, straight into the panel; `image` is pixel (0, 0) of
-// the first channel block. Fetches what the next block reads.
+// Rows y_begin … y_end − 1 of channel block c, into a block of a panel; `image` is pixel (0, 0) of
+// the first channel block. Fetches what `next`, a block or none (-1), reads.
 DepthwiseParams depthwise_params(const KernelTable& table, const PlaneLayout& layout,
-                                 const PackedDepthwise& w, const float* image, int c, int y_begin,
-                                 int y_end, float* panel);
+                                 const PackedDepthwise& w, const float* image, int c, int next,
+                                 int y_begin, int y_end, float* dst);
 
 // What the weights tell, and the range of all tiles; panel and dst are left to the caller.
 PointwiseParams pointwise_params(const PackedPointwise& w);
@@ -43,10 +43,24 @@ PointwiseParams product_params(const PackedPointwise& w, const PlaneLayout& layo
 MeanParams mean_params(const Plan& plan, const PlaneLayout& layout, const float* planes, int c,
                        float* dst);
 
-// Runs the product, by Strassen's algorithm where `w` is packed for it. `scratch` holds
-// strassen_floats for the panel's pixels, and is not used otherwise.
-void multiply(const KernelTable& table, const PackedPointwise& w, const PointwiseParams& p,
-              float* scratch);
-std::size_t strassen_floats(const KernelTable& table, int channels, int pixels);
+// What Strassen products of `pixels` pixels, a multiple of 2^levels, need: strides and sizes in
+// words.
+struct StrassenLayout {
+  StrassenLayout(const KernelTable& table, int dim, int pixels, int levels);
+  int pixels, levels;
+  int parts;                     // 2^levels
+  int blocks;                    // of a part of the channels, hence of a product's operand
+  std::ptrdiff_t staged_stride;  // of `parts` plain blocks, one of each part
+  std::ptrdiff_t block_stride, product_stride;  // of the panel
+  std::size_t staged_words, panel_words, sum_words;
+};
+
+// Block `block` of each product, of plain blocks `src_stride` words apart.
+StrassenPanelParams strassen_panel_params(const StrassenLayout& layout, int block, const float* src,
+                                          std::ptrdiff_t src_stride, float* panel);
+
+// The product, which is told no panel yet.
+StrassenParams strassen_params(const StrassenLayout& layout, PointwiseParams product,
+                               const float* panel, float* sums);
 
 }  // namespace convmixer

@@ -54,8 +54,10 @@ class NativeRunner : public Runner {
     const auto images = static_cast<std::size_t>(chunk_);
     const auto pixels = static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w);
     panel_floats_ = panel_words(plan_, most_pixels);
-    if (native_.strip_rows != 0) {
-      scratch_floats_ = strassen_floats(*native_.table, g.dim, most_pixels);
+    if (const int levels = plan_.strassen_levels(); levels != 0) {
+      const StrassenLayout strassen(*native_.table, g.dim, most_pixels, levels);
+      panel_floats_ = std::max(panel_floats_, strassen.panel_words);
+      scratch_floats_ = std::max(strassen.staged_words, strassen.sum_words);
     }
     const auto team_size = static_cast<std::size_t>(threads_);
     const std::pair<float**, std::size_t> parts[] = {
@@ -136,21 +138,19 @@ class NativeRunner : public Runner {
   // Depth-first: the strip's depthwise results of all channels go into the panel, which stays in
   // the thread's cache, and the pointwise product reads it there. (Where the output channels are
   // split, each part computes the panel for itself: no thread waits for another inside a layer.)
-  void block(std::size_t index, const Task& t, const float* src, float* panel, float* sums,
+  void block(std::size_t index, const Task& t, const float* src, float* panel, float* scratch,
              float* dst) const {
-    const KernelTable& table = *native_.table;
     const NativeBlock& b = native_.blocks[index];
     if (t.tile_begin == t.tile_end) return;  // more parts than a Strassen product has tiles
     const float* const image =
         src + static_cast<std::size_t>(t.image) * layout_.image_stride + layout_.first_pixel();
+    if (b.pointwise.strassen != 0) return strassen_block(b, t, image, panel, scratch, dst);
+    const std::ptrdiff_t stride = panel_stride(*native_.table, t.pixels(layout_.w));
     for (int c = 0; c < layout_.blocks; ++c) {
-      const DepthwiseParams p =
-          depthwise_params(table, layout_, b.depthwise, image, c, t.y_begin, t.y_end, panel);
-      table.depthwise[b.depthwise.activation](&p);
+      convolve(b.depthwise, t, image, c, c + 1 < layout_.blocks ? c + 1 : -1, panel + c * stride);
     }
-    const std::ptrdiff_t stride = panel_stride(table, t.pixels(layout_.w));
     const PointwiseParams p = product(b.pointwise, t, panel, stride, dst);
-    multiply(table, b.pointwise, p, sums);
+    native_.table->pointwise[b.pointwise.activation](&p);
     if (observer_ == nullptr) return;
     const int tensor = 2 * static_cast<int>(index) + 1;
     if (t.tile_begin == 0) {
@@ -158,6 +158,36 @@ class NativeRunner : public Runner {
                       stride, nullptr});
     }
     show(tensor + 1, b.pointwise, t, p);
+  }
+
+  // A block of each part of the channels at a time, of which a block of each product is made while
+  // they are in L1.
+  void strassen_block(const NativeBlock& b, const Task& t, const float* image, float* panel,
+                      float* scratch, float* dst) const {
+    const KernelTable& table = *native_.table;
+    const StrassenLayout s(table, plan_.geometry.dim, t.pixels(layout_.w), b.pointwise.strassen);
+    for (int c = 0; c < s.blocks; ++c) {
+      for (int part = 0; part < s.parts; ++part) {
+        const int next = part + 1 < s.parts ? c + (part + 1) * s.blocks
+                         : c + 1 < s.blocks ? c + 1
+                                            : -1;
+        convolve(b.depthwise, t, image, c + part * s.blocks, next,
+                 scratch + part * s.staged_stride);
+      }
+      const StrassenPanelParams p = strassen_panel_params(s, c, scratch, s.staged_stride, panel);
+      table.strassen_panel(&p);
+    }
+    const StrassenParams p =
+        strassen_params(s, product(b.pointwise, t, nullptr, 0, dst), panel, scratch);
+    table.strassen[b.pointwise.activation](&p);
+  }
+
+  void convolve(const PackedDepthwise& w, const Task& t, const float* image, int c, int next,
+                float* dst) const {
+    const KernelTable& table = *native_.table;
+    const DepthwiseParams p =
+        depthwise_params(table, layout_, w, image, c, next, t.y_begin, t.y_end, dst);
+    table.depthwise[w.activation](&p);
   }
 
   // Of channel block c, into the classifier's panel, where images stand side by side.
@@ -177,7 +207,7 @@ class NativeRunner : public Runner {
     const auto stride = static_cast<std::ptrdiff_t>(head_stride());
     workers_.run([&](int member) {
       float* const panel = panels_ + panel_floats_ * static_cast<std::size_t>(member);
-      float* const sums = scratch_ + scratch_floats_ * static_cast<std::size_t>(member);
+      float* const scratch = scratch_ + scratch_floats_ * static_cast<std::size_t>(member);
       float *from = planes_[0], *to = planes_[1];
       team_.run_tasks(member, tasks, [&](int i) {
         patch_embed(task(split, i, native_.patch_embed.tiles), src, panel, from);
@@ -185,7 +215,7 @@ class NativeRunner : public Runner {
       for (std::size_t b = 0; b < native_.blocks.size(); ++b) {
         const int tiles = native_.blocks[b].pointwise.tiles;
         team_.run_tasks(member, tasks,
-                        [&](int i) { block(b, task(split, i, tiles), from, panel, sums, to); });
+                        [&](int i) { block(b, task(split, i, tiles), from, panel, scratch, to); });
         std::swap(from, to);
       }
       team_.run_tasks(member, n * layout_.blocks,
@@ -224,9 +254,9 @@ class NativeRunner : public Runner {
   Workers workers_;
   Team team_;
 
-  // A panel for each thread, and Strassen's sums of it; [2][chunk images] planes; the classifier's
-  // panel and result. All in one buffer, in this order, so that also the panels, which are small
-  // but read most, lie in huge pages; the buffer's end may not (docs/performance.md).
+  // A panel for each thread, and what Strassen products need besides; [2][chunk images] planes; the
+  // classifier's panel and result. All in one buffer, in this order, so that also the panels, which
+  // are small but read most, lie in huge pages; the buffer's end may not (docs/performance.md).
   std::size_t panel_floats_ = 0, scratch_floats_ = 0;
   Buffer<float> arena_;
   float *panels_ = nullptr, *scratch_ = nullptr, *planes_[2] = {}, *head_panel_ = nullptr,

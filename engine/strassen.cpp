@@ -80,27 +80,28 @@ struct Matrix {
   }
 };
 
-// The seven combinations of n values of A's quarters, `stride` floats apart.
+// What the seven products multiply, of n values of A's quarters, `stride` floats apart and in the
+// order of kernels/strassen.inl.h.
 void combine(const float* a11, const float* a12, const float* a21, const float* a22, std::size_t n,
              float* dst, std::size_t stride) {
   for (std::size_t i = 0; i < n; ++i) {
     dst[i] = a11[i] + a22[i];
     dst[stride + i] = a21[i] + a22[i];
-    dst[2 * stride + i] = a11[i];
-    dst[3 * stride + i] = a22[i];
-    dst[4 * stride + i] = a11[i] + a12[i];
-    dst[5 * stride + i] = a21[i] - a11[i];
+    dst[2 * stride + i] = a22[i];
+    dst[3 * stride + i] = a11[i];
+    dst[4 * stride + i] = a21[i] - a11[i];
+    dst[5 * stride + i] = a11[i] + a12[i];
     dst[6 * stride + i] = a12[i] - a22[i];
   }
 }
 
-// [7][oc tile][ic][tile] of the quarters of `a`. A tile's quarters are turned kColumns input
-// channels at a time, a cache line of each row.
-void pack_products(const Matrix& a, std::size_t tile, float* dst) {
+// [oc tile][7][ic][tile] of the quarters of `a`, tiles `tile_stride` floats apart. A tile's
+// quarters are turned kColumns input channels at a time, a cache line of each row.
+void pack_products(const Matrix& a, std::size_t tile, float* dst, std::size_t tile_stride) {
   constexpr std::size_t kColumns = 16;
   const std::size_t half = a.size / 2, floats = kColumns * tile;
   std::vector<float> turned(4 * floats);
-  for (std::size_t t = 0; t < half; t += tile) {
+  for (std::size_t t = 0; t < half; t += tile, dst += tile_stride) {
     for (std::size_t first = 0; first < half; first += kColumns) {
       for (std::size_t q = 0; q < 4; ++q) {
         const Matrix part = a.quarter(q / 2, q % 2);
@@ -110,8 +111,8 @@ void pack_products(const Matrix& a, std::size_t tile, float* dst) {
         }
       }
       const float* const q = turned.data();
-      combine(q, q + floats, q + 2 * floats, q + 3 * floats, floats, dst + t * half + first * tile,
-              half * half);
+      combine(q, q + floats, q + 2 * floats, q + 3 * floats, floats, dst + first * tile,
+              half * tile);
     }
   }
 }
@@ -214,7 +215,7 @@ PackedPointwise pack_strassen(const Node& node, const Balance& balance, const Ke
   const std::size_t half = dim / 2, quarter = half * half;
   if (levels == 1) {
     packed.weights = Buffer<float>(7 * quarter);
-    pack_products(a, tile, packed.weights.data());
+    pack_products(a, tile, packed.weights.data(), 7 * half * tile);
   } else {
     Buffer<float> halves(7 * quarter);  // row by row, for the next level
     const Matrix a11 = a.quarter(0, 0), a12 = a.quarter(0, 1), a21 = a.quarter(1, 0),
@@ -224,10 +225,11 @@ PackedPointwise pack_strassen(const Node& node, const Balance& balance, const Ke
       combine(a11.data + row, a12.data + row, a21.data + row, a22.data + row, half,
               halves.data() + o * half, quarter);
     }
+    const std::size_t product = half / 2 * tile;  // one of a tile
     packed.weights = Buffer<float>(7 * 7 * quarter / 4);
     for (std::size_t m = 0; m < 7; ++m) {
       pack_products({halves.data() + m * quarter, half, half}, tile,
-                    packed.weights.data() + m * 7 * quarter / 4);
+                    packed.weights.data() + 7 * m * product, 7 * 7 * product);
     }
   }
   return packed;

@@ -44,20 +44,30 @@ struct PointwiseParams {
 // The same result with other roundings, by one or two levels of Strassen's algorithm: output
 // channels, input channels and pixels are halved, seven products of half size make the four
 // quarters of dst, and with two levels each of the seven is made so too.
-//   dst[o][p] = scale[o] · act(bias[o] + unscale[o] · Σ_i A[o][i] · panel[i][p]) + shift[o],
-// where the weights are combinations of A's parts (engine/strassen.h). `pixels` is a multiple of
-// n = 2^levels and at most 2 · kMostSumPixels, ic and oc are multiples of n · kOcTile. Pixels a
-// multiple of pixels / n apart share roundings: bits depend on the panel's pixels, but not on the
-// range of tiles; a NaN or an infinity spreads to those pixels, and to channels as far apart.
+//   dst[o][p] = scale[o] · act(bias[o] + unscale[o] · Σ_i A[o][i] · X[i][p]) + shift[o],
+// where the weights are combinations of A's parts (engine/strassen.h) and the panel, of X's parts
+// (StrassenPanelParams). `pixels`, of X, is a multiple of n = 2^levels and at most
+// 2 · kMostSumPixels, ic and oc are multiples of n · kOcTile. Pixels a multiple of pixels / n apart
+// share roundings: bits depend on the panel's pixels, but not on the range of tiles; a NaN or an
+// infinity spreads to those pixels, and to channels as far apart.
 struct StrassenParams {
-  // weights: [7^levels][oc tile of the first 1/n][ic / n][kOcTile]. The tiles in the range stand
-  // for themselves and for those as far into the other parts. dst must not be read before the end:
-  // it holds partial sums.
+  // weights: [oc tile of the first 1/n][7^levels][ic / n][kOcTile]. The tiles in the range stand
+  // for themselves and for those as far into the other parts.
   PointwiseParams product;
   int levels;
-  // Sums of the panel's parts, a level each: [ic_blk / 2][pixels / 2][lanes], [ic_blk / 4][…].
-  float* scratch[2];
-  ptrdiff_t scratch_block_stride[2];
+  ptrdiff_t product_stride;  // of the panel; panel_block_stride is that within a product
+  float* sums;  // room for (4^(levels + 1) − 1) / 3 · pixels / n · kOcTile floats, of this call
+};
+
+// The panel of such products, [7^levels][ic_blk / n][pixels / n][lanes], and in it a block of each
+// of the seven, or 49. It is made of n blocks of X, `src_stride` words apart, each of `pixels`
+// pixels: of channel block b and those 1 … n − 1 times ic_blk / n behind it.
+struct StrassenPanelParams {
+  const float* src;
+  ptrdiff_t src_stride;
+  int pixels, levels;
+  float* panel;  // block b of the first product
+  ptrdiff_t product_stride;
 };
 
 // Rows y_begin … y_end−1 of one channel block:

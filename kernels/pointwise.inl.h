@@ -72,11 +72,12 @@ struct PointwiseTiles<P, 0, N...> {
   static constexpr PointwiseTile kBySize[] = {nullptr, pointwise_tile<P, N>...};
 };
 
-// sums[pixel][kOcTile] = Σ over `ic` input channels of weights[ic][kOcTile] · panel; pixels ≤
-// kMostSumPixels. `next` are the weights of the tile after this one.
+// sums[pixel][kOcTile] = Σ over `ic` input channels of weights[ic][kOcTile] · panel, or, where this
+// is not the `first` of the products that make them, that much more. `next` are the weights of the
+// tile after this one.
 template <class P>
 void sum_tile(const float* panel, ptrdiff_t panel_block_stride, int pixels, int ic,
-              const float* weights, const float* next, Sums& sums) {
+              const float* weights, const float* next, bool first, float* sums) {
   static_assert(kSumWords % kPixelWords<P> == 0, "parts begin with a block of the panel");
   // ⌈pixels / kPixelTile⌉ tiles of nearly equal size: a multiply-add costs the same in a slightly
   // smaller tile, while a small rest would leave the ports idle.
@@ -88,11 +89,11 @@ void sum_tile(const float* panel, ptrdiff_t panel_block_stride, int pixels, int 
   for (int i = 0; i < words; i += kSumWords) {
     const int now = kSumWords < words - i ? kSumWords : words - i;
     const float* x = panel + i / kPixelWords<P> * panel_block_stride;
-    float* to = sums.v;
+    float* to = sums;
     for (int k = 0; k < tiles; ++k) {
       const int n = size + (k < larger ? 1 : 0);
-      PointwiseTiles<P, kPixelTile>::kBySize[n](x, panel_block_stride, weights, now, i == 0, to,
-                                                fetch);
+      PointwiseTiles<P, kPixelTile>::kBySize[n](x, panel_block_stride, weights, now,
+                                                first && i == 0, to, fetch);
       x += n * kPixelWords<P>;
       to += n * kOcTile;
     }
@@ -203,7 +204,7 @@ void pointwise(const PointwiseParams* params) {
     for (int t = p.tile_begin; t < p.tile_end; ++t) {
       const int next = t + 1 < p.tile_end ? t + 1 : p.tile_begin;
       sum_tile<P1>(p.panel + first * kPixelWords<P1>, p.panel_block_stride, pixels, p.ic,
-                   weights_of(t), weights_of(next), sums);
+                   weights_of(t), weights_of(next), true, sums.v);
       for (int v = 0; v < kOcVecs && t * kOcVecs + v < p.oc_blk; ++v) {
         const PointwiseEpilogue<P1, P2, A> epilogue(
             p, static_cast<ptrdiff_t>(t) * kOcTile + v * kLanes);

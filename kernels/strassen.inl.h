@@ -2,19 +2,22 @@
 // The pointwise product by one or two levels of Strassen's algorithm. With quarters A (weights), X
 // (panel) and C (result), first index output or input channels, second input channels or pixels:
 // clang-format off
-//   M1 = (A11 + A22)(X11 + X22)    C11 = M1 + M4 − M5 + M7
-//   M2 = (A21 + A22) X11           C12 = M3 + M5
-//   M3 = A11 (X12 − X22)           C21 = M2 + M4
-//   M4 = A22 (X21 − X11)           C22 = M1 − M2 + M3 + M6
-//   M5 = (A11 + A12) X22
-//   M6 = (A21 − A11)(X11 + X12)
+//   M1 = (A11 + A22)(X11 + X22)    C11 = M1 + M3 − M6 + M7
+//   M2 = (A21 + A22) X11           C12 = M4 + M6
+//   M3 = A22 (X21 − X11)           C21 = M2 + M3
+//   M4 = A11 (X12 − X22)           C22 = M1 − M2 + M4 + M5
+//   M5 = (A21 − A11)(X11 + X12)
+//   M6 = (A11 + A12) X22
 //   M7 = (A12 − A22)(X21 + X22)
 // clang-format on
-// (V. Strassen, "Gaussian elimination is not optimal", Numer. Math. 13, 1969.)
+// (V. Strassen, "Gaussian elimination is not optimal", Numer. Math. 13, 1969; in an order of our
+// own.)
 //
-// A's combinations are packed once. X's are formed for one product at a time and stay in L2; a
-// tile's sums go from their buffer in L1 straight to the parts of dst that take them: one or two
-// quarters, or with two levels up to four sixteenths.
+// A's combinations are packed once. X's are formed as the depthwise layer makes its blocks, while
+// these are in L1, and written to the panel instead of X. The product then takes one tile of output
+// channels of all quarters at a time: its sums, of 4 quarters or 16 sixteenths, stay in a small
+// buffer, and dst is written once. (Kept in dst, between one product and the next, they would be
+// fetched from L2 or L3 and written back three times, and every store would wait for its line.)
 #pragma once
 
 #include "kernels/pointwise.inl.h"
@@ -23,206 +26,171 @@
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
-struct StrassenQuarter {
-  int row, column;  // halves of output channels and pixels; row < 0: none
-  float sign;
-  bool first, last;  // of the products that this quarter sums
-};
-struct StrassenProduct {
-  int weights;            // M1 is 0
-  int row[2], column[2];  // quarters of X; row[1] < 0: one alone
-  float sign;             // of the second
-  StrassenQuarter to[2];
+// Products of a plain one's words; the sums are scaled back behind them.
+struct Balanced : Fp32 {
+  static constexpr bool kUnscale = true;
 };
 
-// In an order that ends one quarter after another: its epilogue follows its last product.
-constexpr StrassenProduct kStrassen[7] = {
-    {0, {0, 1}, {0, 1}, 1, {{0, 0, 1, true, false}, {1, 1, 1, true, false}}},
-    {1, {0, -1}, {0, 0}, 0, {{1, 0, 1, true, false}, {1, 1, -1, false, false}}},
-    {3, {1, 0}, {0, 0}, -1, {{0, 0, 1, false, false}, {1, 0, 1, false, true}}},
-    {2, {0, 1}, {1, 1}, -1, {{0, 1, 1, true, false}, {1, 1, 1, false, false}}},
-    {5, {0, 0}, {0, 1}, 1, {{1, 1, 1, false, true}, {-1, 0, 0, false, false}}},
-    {4, {1, -1}, {1, 0}, 0, {{0, 0, -1, false, false}, {0, 1, 1, false, true}}},
-    {6, {1, 1}, {0, 1}, 1, {{0, 0, 1, false, true}, {-1, 0, 0, false, false}}},
-};
-
-constexpr bool first_is_never_last() {
-  for (const StrassenProduct& product : kStrassen) {
-    for (const StrassenQuarter& q : product.to) {
-      if (q.first && q.last) return false;
-    }
-  }
-  return true;
-}
-static_assert(first_is_never_last(), "add_to_target starts a sum or ends one, not both");
-
-// A part of the panel, or sums of such parts.
+// What a product multiplies the weights with: a quarter of X, and another one added or subtracted.
 struct StrassenOperand {
-  const float* x;
-  ptrdiff_t block_stride;
-  int blocks, pixels;
+  int row[2], column[2];
+  int sign;  // of the second; 0: there is none
+};
+constexpr StrassenOperand kStrassenOperands[7] = {
+    {{0, 1}, {0, 1}, 1}, {{0, 0}, {0, 0}, 0}, {{1, 0}, {0, 0}, -1}, {{0, 1}, {1, 1}, -1},
+    {{0, 0}, {0, 1}, 1}, {{1, 1}, {1, 1}, 0}, {{1, 1}, {0, 1}, 1},
 };
 
-// Where a product's sums go: the part of dst that begins with this block and pixel.
-struct StrassenTarget {
-  int block, pixel;
-  float sign;
-  bool first, last;
-};
-
-// What a product multiplies the weights with: a quarter of `whole`, or the sum of two in `scratch`.
-inline StrassenOperand strassen_operand(const StrassenProduct& product,
-                                        const StrassenOperand& whole, float* scratch,
-                                        ptrdiff_t scratch_block_stride) {
-  StrassenOperand part{nullptr, whole.block_stride, whole.blocks / 2, whole.pixels / 2};
+// The M-th operand of X, which is 2 · `blocks` channel blocks of 2 · `pixels` pixels. Blocks lie
+// `src_stride` and `dst_stride` words apart.
+template <int M>
+void strassen_operand(const float* src, ptrdiff_t src_stride, int blocks, int pixels, float* dst,
+                      ptrdiff_t dst_stride) {
+  constexpr StrassenOperand kOperand = kStrassenOperands[M];
   const auto quarter = [&](int i) {
-    return whole.x + product.row[i] * part.blocks * whole.block_stride +
-           product.column[i] * part.pixels * kLanes;
+    return src + kOperand.row[i] * blocks * src_stride + kOperand.column[i] * pixels * kLanes;
   };
-  part.x = quarter(0);
-  if (product.row[1] < 0) return part;
-  const Vec sign = set1(product.sign);
-  const float *a = quarter(0), *b = quarter(1);
-  for (int k = 0; k < part.blocks; ++k, a += whole.block_stride, b += whole.block_stride) {
-    float* const to = scratch + k * scratch_block_stride;
-    for (int i = 0; i < part.pixels * kLanes; i += kLanes) {
-      store(to + i, fma(load(b + i), sign, load(a + i)));
+  for (int block = 0; block < blocks; ++block) {
+    const float *const a = quarter(0) + block * src_stride, *const b =
+                                                                quarter(1) + block * src_stride;
+    float* const to = dst + block * dst_stride;
+    for (int i = 0; i < pixels * kLanes; i += kLanes) {
+      Vec v = load(a + i);
+      if constexpr (kOperand.sign > 0) v = add(v, load(b + i));
+      if constexpr (kOperand.sign < 0) v = sub(v, load(b + i));
+      store(to + i, v);
     }
   }
-  part.x = scratch;
-  part.block_stride = scratch_block_stride;
-  return part;
 }
 
-// Appends the targets of a product within the part `whole`, whose quarters are of `blocks` ×
-// `pixels`.
-inline int add_targets(const StrassenProduct& product, const StrassenTarget& whole, int blocks,
-                       int pixels, StrassenTarget* targets, int count) {
-  for (const StrassenQuarter& q : product.to) {
-    if (q.row < 0) continue;
-    targets[count++] = {whole.block + q.row * blocks, whole.pixel + q.column * pixels,
-                        whole.sign * q.sign, whole.first && q.first, whole.last && q.last};
-  }
-  return count;
+// F(M) for each of the seven.
+template <class F>
+void each_operand(F f) {
+  f(Count<0>());
+  f(Count<1>());
+  f(Count<2>());
+  f(Count<3>());
+  f(Count<4>());
+  f(Count<5>());
+  f(Count<6>());
 }
 
-// Adds a tile's sums, `pixels` of them, to a target.
-template <KernelActivation A>
-void add_to_target(const StrassenParams& params, int tile, const StrassenTarget& to, int pixels,
-                   const Sums& sums) {
-  const PointwiseParams& p = params.product;
-  const ptrdiff_t block = to.block + tile * kOcVecs, o = block * kLanes;
-  const int32_t* const offset = p.dst_offset + to.pixel;
-  static_assert(kOcVecs == 2, "each() writes them out");
-  float* dst[kOcVecs];
-  Vec sign = set1(to.sign), bias[kOcVecs], scale[kOcVecs], shift[kOcVecs], unscale[kOcVecs];
-#pragma GCC unroll 2
-  for (int v = 0; v < kOcVecs; ++v) {
-    dst[v] = p.dst + (block + v) * p.dst_block_stride;
-    bias[v] = load(p.bias + o + v * kLanes);
-    scale[v] = load(p.scale + o + v * kLanes);
-    shift[v] = load(p.shift + o + v * kLanes);
-    unscale[v] = load(p.unscale + o + v * kLanes);
-  }
-  // combine(sums, at): a pixel's sums, and what the target holds, to what it shall hold.
-  const auto each = [&](auto combine) __attribute__((always_inline)) {
-    const float* from = sums.v;
-    for (int i = 0; i < pixels; ++i, from += kOcTile) {
-      Vec x[kOcVecs] = {load(from), load(from + kLanes)};
-      float* const at[kOcVecs] = {dst[0] + offset[i], dst[1] + offset[i]};
-      combine(x, at);
-      for (int v = 0; v < kOcVecs; ++v) store(at[v], x[v]);
-    }
-  };
-  const auto add_up = [&](Vec(&x)[kOcVecs], float* const* at) __attribute__((always_inline)) {
-    for (int v = 0; v < kOcVecs; ++v) x[v] = fma(x[v], sign, load(at[v]));
-  };
-  if (to.first) {
-    each([&](Vec(&x)[kOcVecs], float* const*) __attribute__((always_inline)) {
-      for (int v = 0; v < kOcVecs; ++v) x[v] = mul(x[v], sign);
+inline void strassen_panel(const StrassenPanelParams* params) {
+  const StrassenPanelParams& p = *params;
+  const auto level = [&](const float* src, ptrdiff_t src_stride, int pixels, float* dst) {
+    each_operand([&](auto m) {
+      strassen_operand<m.value>(src, src_stride, 1, pixels / 2, dst + m.value * p.product_stride,
+                                0);
     });
-  } else if (!to.last) {
-    each(add_up);
+  };
+  if (p.levels == 1) return level(p.src, p.src_stride, p.pixels, p.panel);
+  alignas(64) float half[2 * kMostSumPixels * kLanes];  // two blocks of pixels / 2
+  const int half_pixels = p.pixels / 2;
+  each_operand([&](auto m) {
+    strassen_operand<m.value>(p.src, p.src_stride, 2, half_pixels, half, half_pixels * kLanes);
+    level(half, half_pixels * kLanes, half_pixels, p.panel + 7 * m.value * p.product_stride);
+  });
+}
+
+// a += sign_a · src and b += sign_b · src; a sign of 0 stands for a = src or b = src.
+template <int SignA, int SignB>
+void add_to_both(float* a, float* b, const float* src, ptrdiff_t n) {
+  const auto added = [](float* at, Vec v, int sign) __attribute__((always_inline)) {
+    return sign == 0 ? v : sign > 0 ? add(load(at), v) : sub(load(at), v);
+  };
+  for (ptrdiff_t i = 0; i < n; i += kLanes) {
+    const Vec v = load(src + i);
+    store(a + i, added(a + i, v, SignA));
+    store(b + i, added(b + i, v, SignB));
+  }
+}
+template <int Sign>
+void add_to(float* a, const float* src, ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; i += kLanes) {
+    const Vec v = load(src + i);
+    store(a + i, Sign == 0 ? v : Sign > 0 ? add(load(a + i), v) : sub(load(a + i), v));
+  }
+}
+
+// One tile of output channels, as its products follow each other in weights and panel.
+struct StrassenTile {
+  const float *panel, *weights;
+  ptrdiff_t panel_block_stride, product_stride;
+  int pixels, ic;                                                              // of a product
+  ptrdiff_t sums() const { return static_cast<ptrdiff_t>(pixels) * kOcTile; }  // of a product
+};
+
+// c (+)= the next 7^Levels products. c are the quarters C11, C12, C21, C22 one after the other,
+// each of the next level, at the end [pixel][kOcTile]. `scratch`: of a quarter, and of the levels
+// below.
+template <int Levels>
+void strassen_sums(StrassenTile& t, bool first, float* c, float* scratch) {
+  if constexpr (Levels == 0) {
+    const float* const weights = t.weights;
+    t.weights += static_cast<ptrdiff_t>(t.ic) * kOcTile;
+    sum_tile<Fp32>(t.panel, t.panel_block_stride, t.pixels, t.ic, weights, t.weights, first, c);
+    t.panel += t.product_stride;
   } else {
-    each([&](Vec(&x)[kOcVecs], float* const* at) __attribute__((always_inline)) {
-      add_up(x, at);
-      for (int v = 0; v < kOcVecs; ++v) x[v] = fma(x[v], unscale[v], bias[v]);
-      activate<A, Fp32>(x);
-      for (int v = 0; v < kOcVecs; ++v) x[v] = fma(scale[v], x[v], shift[v]);
-    });
-  }
-}
-
-inline void prefetch_target(const PointwiseParams& p, int tile, const StrassenTarget& to,
-                            int pixels) {
-  // Neighbouring pixels share a line where a vector is half of one; at the end of a row one of two
-  // lines may be left out.
-  constexpr int kLinePixels = int{kLineBytes} / (kLanes * int{sizeof(float)});
-  static_assert(kLinePixels >= 1);
-  const float* const dst = p.dst + (to.block + tile * kOcVecs) * p.dst_block_stride;
-  for (int i = 0; i < pixels; i += kLinePixels) {
-    for (int v = 0; v < kOcVecs; ++v) {
-      prefetch(dst + v * p.dst_block_stride + p.dst_offset[to.pixel + i]);
+    const ptrdiff_t n = t.sums() << 2 * (Levels - 1);
+    float *const c11 = c, *const c12 = c + n, *const c21 = c + 2 * n, *const c22 = c + 3 * n;
+    float *const m = scratch, *const below = scratch + n;
+    const auto next = [&](bool is_first, float* to) {
+      strassen_sums<Levels - 1>(t, is_first, to, below);
+    };
+    if (first) {
+      next(true, c11);
+      add_to<0>(c22, c11, n);
+      next(true, c21);
+      add_to<-1>(c22, c21, n);
+      next(true, m);
+      add_to_both<1, 1>(c11, c21, m, n);
+      next(true, c12);
+      add_to<1>(c22, c12, n);
+    } else {
+      next(true, m);
+      add_to_both<1, 1>(c11, c22, m, n);
+      next(true, m);
+      add_to_both<1, -1>(c21, c22, m, n);
+      next(true, m);
+      add_to_both<1, 1>(c11, c21, m, n);
+      next(true, m);
+      add_to_both<1, 1>(c12, c22, m, n);
     }
+    next(false, c22);
+    next(true, m);
+    add_to_both<-1, 1>(c11, c12, m, n);
+    next(false, c11);
   }
 }
 
-// One product: `weights` are its tiles', `next` the first weights of the product after it.
-template <KernelActivation A>
-void strassen_product(const StrassenParams& params, const StrassenOperand& x, const float* weights,
-                      const float* next, const StrassenTarget* targets, int count, Sums& sums) {
-  const PointwiseParams& p = params.product;
-  const int ic = x.blocks * kLanes;
-  const ptrdiff_t tile_floats = static_cast<ptrdiff_t>(ic) * kOcTile;
+template <KernelActivation A, int Levels>
+void strassen_tiles(const StrassenParams& s) {
+  const PointwiseParams& p = s.product;
+  constexpr int kParts = 1 << Levels, kProducts = Levels == 2 ? 49 : 7;
+  StrassenTile tile{p.panel,          p.weights,         p.panel_block_stride,
+                    s.product_stride, p.pixels / kParts, p.ic / kParts};
+  tile.weights += static_cast<ptrdiff_t>(p.tile_begin) * kProducts * tile.ic * kOcTile;
+  float* const scratch = s.sums + kParts * kParts * tile.sums();
   for (int t = p.tile_begin; t < p.tile_end; ++t) {
-    const float* const tile = weights + t * tile_floats;
-    for (int i = 0; i < count; ++i) prefetch_target(p, t, targets[i], x.pixels);
-    sum_tile<Fp32>(x.x, x.block_stride, x.pixels, ic, tile,
-                   t + 1 < p.tile_end ? tile + tile_floats : next + p.tile_begin * tile_floats,
-                   sums);
-    for (int i = 0; i < count; ++i) add_to_target<A>(params, t, targets[i], x.pixels, sums);
+    tile.panel = p.panel;
+    strassen_sums<Levels>(tile, true, s.sums, scratch);
+    for (int i = 0; i < kParts * kParts; ++i) {
+      // The bits of i, from the lowest: column and row of the quarter, and of the one it is in.
+      const int row = ((i >> 2) & 2) | ((i >> 1) & 1), column = ((i >> 1) & 2) | (i & 1);
+      for (int v = 0; v < kOcVecs; ++v) {
+        const ptrdiff_t block = row * (p.oc_blk / kParts) + t * kOcVecs + v;
+        const PointwiseEpilogue<Balanced, Fp32, A> epilogue(p, block * kLanes);
+        epilogue.store_all(p, s.sums + i * tile.sums() + v * kLanes,
+                           p.dst_offset + column * tile.pixels, tile.pixels, 0,
+                           p.dst + block * p.dst_block_stride);
+      }
+    }
   }
 }
 
 template <KernelActivation A>
 void strassen(const StrassenParams* params) {
-  const StrassenParams& s = *params;
-  const PointwiseParams& p = s.product;
-  const int parts = 1 << s.levels, products = s.levels == 2 ? 49 : 7;
-  const ptrdiff_t product_floats =
-      static_cast<ptrdiff_t>(p.oc_blk / parts * kLanes) * (p.ic / parts);
-  const StrassenOperand whole{p.panel, p.panel_block_stride, p.ic / kLanes, p.pixels};
-  constexpr StrassenTarget kAll{0, 0, 1, true, true};
-  Sums sums;
-  // Of the n-th product in order.
-  const auto weights_of = [&](int n) {
-    const int i = n % products, outer = kStrassen[s.levels == 2 ? i / 7 : i].weights;
-    return p.weights +
-           (s.levels == 2 ? outer * 7 + kStrassen[i % 7].weights : outer) * product_floats;
-  };
-  for (int m = 0; m < 7; ++m) {
-    const StrassenProduct& outer = kStrassen[m];
-    const StrassenOperand x =
-        strassen_operand(outer, whole, s.scratch[0], s.scratch_block_stride[0]);
-    StrassenTarget quarters[2];
-    const int count = add_targets(outer, kAll, p.oc_blk / 2, p.pixels / 2, quarters, 0);
-    if (s.levels == 1) {
-      strassen_product<A>(s, x, weights_of(m), weights_of(m + 1), quarters, count, sums);
-      continue;
-    }
-    for (int n = 0; n < 7; ++n) {
-      const StrassenProduct& inner = kStrassen[n];
-      const StrassenOperand y = strassen_operand(inner, x, s.scratch[1], s.scratch_block_stride[1]);
-      StrassenTarget parts_of_dst[4];
-      int targets = 0;
-      for (int q = 0; q < count; ++q) {
-        targets =
-            add_targets(inner, quarters[q], p.oc_blk / 4, p.pixels / 4, parts_of_dst, targets);
-      }
-      strassen_product<A>(s, y, weights_of(7 * m + n), weights_of(7 * m + n + 1), parts_of_dst,
-                          targets, sums);
-    }
-  }
+  return params->levels == 2 ? strassen_tiles<A, 2>(*params) : strassen_tiles<A, 1>(*params);
 }
 
 }  // namespace

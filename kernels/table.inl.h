@@ -53,6 +53,7 @@ constexpr KernelTable table() {
     t.strassen[kActIdentity] = strassen<kActIdentity>;
     t.strassen[kActRelu] = strassen<kActRelu>;
     t.strassen[kActGelu] = strassen<kActGelu>;
+    t.strassen_panel = strassen_panel;
   }
   t.depthwise[kActIdentity] = depthwise<P, kActIdentity>;
   t.depthwise[kActRelu] = depthwise<P, kActRelu>;

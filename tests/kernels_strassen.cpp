@@ -11,7 +11,7 @@
 namespace convmixer::test {
 namespace {
 
-// The seven combinations of the quarters of n × m weights (rows of m), by Strassen's definition and
+// The seven combinations of the quarters of n × m weights (rows of m), in the kernel's order and
 // with loops of the tests' own.
 std::vector<std::vector<float>> combinations(const std::vector<float>& a, int n, int m) {
   std::vector<std::vector<float>> result(7);
@@ -21,7 +21,7 @@ std::vector<std::vector<float>> combinations(const std::vector<float>& a, int n,
         return a[static_cast<std::size_t>((row * n / 2 + o) * m + column * m / 2 + i)];
       };
       const float a11 = at(0, 0), a12 = at(0, 1), a21 = at(1, 0), a22 = at(1, 1);
-      const float all[] = {a11 + a22, a21 + a22, a11, a22, a11 + a12, a21 - a11, a12 - a22};
+      const float all[] = {a11 + a22, a21 + a22, a22, a11, a21 - a11, a11 + a12, a12 - a22};
       for (std::size_t k = 0; k < 7; ++k) result[k].push_back(all[k]);
     }
   }
@@ -41,8 +41,8 @@ Framed pack(const KernelTable& table, const Layer& layer, int levels) {
   Framed packed(products.size() * static_cast<std::size_t>(oc) * static_cast<std::size_t>(ic));
   const int tile = table.oc_tile;
   float* dst = packed.data();
-  for (const std::vector<float>& a : products) {
-    for (int t = 0; t < oc; t += tile) {
+  for (int t = 0; t < oc; t += tile) {
+    for (const std::vector<float>& a : products) {
       for (int i = 0; i < ic; ++i) {
         for (int o = t; o < t + tile; ++o) *dst++ = a[static_cast<std::size_t>(o * ic + i)];
       }
@@ -57,18 +57,34 @@ struct StrassenCall {
       : product(table, layer, src, placement_of(table, layer.oc, pixels)),
         weights(pack(table, layer, levels)),
         unscale(pack_channels(unscale_values, table.oc_tile)),
-        scratch{Framed(static_cast<std::size_t>(layer.ic / 2 * (pixels / 2 + 1))),
-                Framed(static_cast<std::size_t>(layer.ic / 4 * (pixels / 4 + 1)))} {
+        block_stride((pixels / (1 << levels) + 1) * static_cast<ptrdiff_t>(table.lanes)),
+        panel(static_cast<std::size_t>((levels == 2 ? 49 : 7) *
+                                       product_stride(table, layer.ic, levels))),
+        sums(static_cast<std::size_t>((levels == 2 ? 21 : 5) * (pixels / (1 << levels)) *
+                                      table.oc_tile)) {
+    const int parts = 1 << levels, blocks = layer.ic / table.lanes / parts;
     params.product = product.params;
     params.product.weights = weights.data();
-    params.product.tile_end = layer.oc / (1 << levels) / table.oc_tile;
-    params.levels = levels;
+    params.product.tile_end = layer.oc / parts / table.oc_tile;
     params.product.unscale = unscale.data();
-    for (int i = 0; i < 2; ++i) {
-      params.scratch[i] = scratch[i].data();
-      params.scratch_block_stride[i] =
-          (pixels / (2 << i) + 1) * static_cast<ptrdiff_t>(table.lanes);
+    params.product.panel = panel.data();
+    params.product.panel_block_stride = block_stride;
+    params.levels = levels;
+    params.product_stride = product_stride(table, layer.ic, levels);
+    params.sums = sums.data();
+    const PointwiseParams& plain = product.params;
+    for (int b = 0; b < blocks; ++b) {
+      const StrassenPanelParams p{plain.panel + b * plain.panel_block_stride,
+                                  blocks * plain.panel_block_stride,
+                                  pixels,
+                                  levels,
+                                  panel.data() + b * block_stride,
+                                  params.product_stride};
+      table.strassen_panel(&p);
     }
+  }
+  ptrdiff_t product_stride(const KernelTable& table, int ic, int levels) const {
+    return (ic / table.lanes >> levels) * block_stride;
   }
   static Placement placement_of(const KernelTable& table, int oc, int pixels) {
     Placement p = Placement::planes(table, oc, ceil_div(pixels, 5), 5, 2);
@@ -76,7 +92,9 @@ struct StrassenCall {
     return p;
   }
   PointwiseCall product;
-  Framed weights, unscale, scratch[2];
+  Framed weights, unscale;
+  ptrdiff_t block_stride;
+  Framed panel, sums;
   StrassenParams params{};
 };
 
