@@ -175,7 +175,7 @@ void add_all() {
       const std::string v = fmt::format("/{}/", table->name);
       for (const Strassen strassen : {Strassen::kOff, Strassen::kOn, Strassen::kTwo}) {
         if (strassen == Strassen::kTwo && preset.dim < 768) continue;
-        if (strassen != Strassen::kOff && table->precision != kFp32) continue;
+        if (strassen != Strassen::kOff && table->strassen[kActIdentity] == nullptr) continue;
         const std::string op = strassen == Strassen::kOn    ? "strassen"
                                : strassen == Strassen::kTwo ? "strassen_two"
                                                             : "pointwise";

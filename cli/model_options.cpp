@@ -123,8 +123,8 @@ void add_variant_options(CLI::App& command, ModelOptions& o) {
       .add_option(
           "--strassen", o.strassen,
           "Pointwise products by Strassen's algorithm: auto (where it is faster and keeps "
-          "the accuracy), on, off, or two (two levels where they are faster still: for large "
-          "batches, and three times the memory)")
+          "the accuracy), on, off, or two (two levels where they are faster still: three times "
+          "the memory)")
       ->check(CLI::IsMember({"auto", "on", "off", "two"}))
       ->type_name("WHEN")
       ->capture_default_str();

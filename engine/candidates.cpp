@@ -68,7 +68,7 @@ bool any_can_run(const std::vector<Candidate>& list) {
   return std::any_of(list.begin(), list.end(), [](auto& c) { return c.refusal.empty(); });
 }
 
-void check_options(const PlanOptions& options, Precision precision) {
+void check_options(const PlanOptions& options) {
   if (!options.isa.empty()) {
     const std::vector<Variant> list = variants();
     if (std::none_of(list.begin(), list.end(), [&](auto& v) { return v.isa == options.isa; })) {
@@ -84,11 +84,6 @@ void check_options(const PlanOptions& options, Precision precision) {
   const bool strassen = options.strassen == Strassen::kOn || options.strassen == Strassen::kTwo;
   if (options.onednn == OneDnn::kOn && strassen) {
     throw Error(Code::kInvalidArgument, "oneDNN has no Strassen products: ask for one of the two");
-  }
-  if (precision != kFp32 && strassen) {
-    throw Error(Code::kUnsupported,
-                fmt::format("Strassen's algorithm is asked for, but {} has no such products",
-                            precision_name(precision)));
   }
   if (options.low_memory && strassen) {
     throw Error(
@@ -168,7 +163,7 @@ Choice choose_variants(const PlanOptions& options) {
       choice.not_bf16 = refuse_bf16(options);
       choice.precision = choice.not_bf16.empty() ? kBf16 : kFp32;
   }
-  check_options(options, choice.precision);
+  check_options(options);
   choice.candidates = list_candidates(options, choice.precision);
   if (!any_can_run(choice.candidates)) refuse_all(options, choice.precision, choice.candidates);
   return choice;

@@ -82,7 +82,9 @@ struct StrassenChoice {
 
 StrassenChoice choose_strassen(const PlanOptions& options, const Geometry& geometry,
                                const KernelTable& table) {
-  if (table.precision != kFp32) return {0, precision_name(table.precision)};
+  if (table.strassen[kActIdentity] == nullptr) {
+    return {0, fmt::format("{} has no such products", table.name)};
+  }
   if (options.strassen == Strassen::kOff) return {0, "Strassen is switched off"};
   std::string reason = refuse_strassen(geometry, table, 1);
   if (options.strassen == Strassen::kOn) return {reason.empty() ? 1 : 0, reason};
@@ -95,20 +97,13 @@ StrassenChoice choose_strassen(const PlanOptions& options, const Geometry& geome
   return {reason.empty() ? 2 : 1, reason};
 }
 
-// A block of bytes, the i-th.
-NativeBlock pack_bytes(const Node& depthwise, const Node& pointwise, const KernelTable& table,
-                       const Quantization& q, std::size_t i, Plan& plan) {
-  plan.products.push_back("plain: int8");
-  return {quantize_depthwise(depthwise, q.src(i), q.depthwise[i], table),
-          quantize_pointwise(pointwise, q, i, table)};
-}
-
-// A block with the better of the products; plan.products tells which and why.
+// The i-th block, with the better of the products; plan.products tells which and why.
 NativeBlock pack_block(const Node& before, const Node& depthwise, const Node& pointwise,
                        const KernelTable& table, const PlanOptions& options, StrassenChoice choice,
-                       Plan& plan) {
+                       std::size_t i, Plan& plan) {
+  const bool bytes = table.precision == kInt8;
   Balance scales;
-  if (choice.levels > 0) {
+  if (choice.levels > 0 && !bytes) {  // sums of bytes are exact
     scales = balance(before, depthwise, pointwise);
     const std::string reason = refuse_strassen(scales);
     if (!reason.empty()) choice = {0, reason};
@@ -117,13 +112,18 @@ NativeBlock pack_block(const Node& before, const Node& depthwise, const Node& po
     throw Error(Code::kUnsupported, fmt::format("{}: Strassen's algorithm is asked for, but {}",
                                                 pointwise.name, choice.reason));
   }
-  if (choice.levels == 0) {
-    plan.products.push_back("plain: " + choice.reason);
-    return {pack_depthwise(depthwise, table, {}), pack_pointwise(pointwise, table)};
-  }
-  plan.products.push_back(choice.levels == 2      ? "Strassen, two levels"
+  plan.products.push_back(choice.levels == 0      ? "plain: " + choice.reason
+                          : choice.levels == 2    ? "Strassen, two levels"
                           : choice.reason.empty() ? "Strassen"
                                                   : "Strassen, one level: " + choice.reason);
+  if (bytes) {
+    const Quantization& q = options.quantization;
+    return {quantize_depthwise(depthwise, q.src(i), q.depthwise[i], table),
+            quantize_pointwise(pointwise, q, i, table, choice.levels)};
+  }
+  if (choice.levels == 0) {
+    return {pack_depthwise(depthwise, table, {}), pack_pointwise(pointwise, table)};
+  }
   return {pack_depthwise(depthwise, table, scales.ic),
           pack_strassen(pointwise, scales, table, choice.levels)};
 }
@@ -137,7 +137,7 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
   const bool bytes = table.precision == kInt8;
   const Quantization& q = options.quantization;
   const StrassenChoice choice = choose_strassen(options, plan.geometry, table);
-  if (choice.levels > 0) native->strip_rows = strassen_rows(plan.geometry, choice.levels);
+  if (choice.levels > 0) native->strip_rows = strassen_rows(plan.geometry, table, choice.levels);
   note_non_finite(*parts.patch_embed, plan);
   const auto pack_patches = [&](const Node& node, PatchOrder order) {
     if (!bytes) return pack_patch_embed(node, table, order);
@@ -153,8 +153,7 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
     note_non_finite(*depthwise, plan);
     note_non_finite(*pointwise, plan);
     native->blocks.push_back(
-        bytes ? pack_bytes(*depthwise, *pointwise, table, q, i, plan)
-              : pack_block(*before, *depthwise, *pointwise, table, options, choice, plan));
+        pack_block(*before, *depthwise, *pointwise, table, options, choice, i, plan));
     plan.weight_bytes +=
         native->blocks.back().depthwise.bytes() + native->blocks.back().pointwise.bytes();
     before = pointwise;

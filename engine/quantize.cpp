@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <numeric>
@@ -10,6 +12,7 @@
 #include <utility>
 
 #include "engine/byte_weights.h"
+#include "engine/strassen.h"
 #include "support/error.h"
 
 namespace convmixer {
@@ -111,6 +114,24 @@ void place_bytes(Buffer<float>& words, int per_word, Place place) {
 
 // Sums of larger patches would leave too little of the weights (engine/byte_weights.h).
 constexpr int kMostPatchSize = 64;
+
+// What Strassen products multiply, of dim × dim weights: two values of neighbouring input channels
+// a word.
+Buffer<float> strassen_words(const std::int8_t* int8s, int dim, int oc_tile, int levels) {
+  const std::size_t size = static_cast<std::size_t>(dim) * static_cast<std::size_t>(dim),
+                    tile = static_cast<std::size_t>(oc_tile);
+  Buffer<float> floats(size);
+  std::copy(int8s, int8s + size, floats.data());
+  const Buffer<float> values = strassen_weights(floats.data(), dim, oc_tile, levels);
+  Buffer<float> words(values.size() / 2);
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const float* const two = values.data() + i / tile * 2 * tile + i % tile;
+    const auto low = static_cast<std::uint16_t>(static_cast<std::int16_t>(two[0])),
+               high = static_cast<std::uint16_t>(static_cast<std::int16_t>(two[tile]));
+    words[i] = std::bit_cast<float>(low | std::uint32_t{high} << 16);
+  }
+  return words;
+}
 
 }  // namespace
 
@@ -257,22 +278,28 @@ PackedDepthwise quantize_depthwise(const Node& node, const ChannelScales& src,
 }
 
 PackedPointwise quantize_pointwise(const Node& node, const Quantization& quantization,
-                                   std::size_t block, const KernelTable& table) {
+                                   std::size_t block, const KernelTable& table, int levels) {
   const int ic = node.ic;
   const auto& [weights, epilogue] = pointwise_layer(node, quantization, block);
   PackedPointwise packed = pack_epilogue(node, epilogue, table, ic);
-  packed.weights = Buffer<float>(product_words(packed, table, table.per_word));
   const std::int8_t* const int8s = weights.int8s.int8s;
-  place_bytes(packed.weights, table.per_word, [&](auto put) {
-    place_product(ic, node.oc, table.per_word, table, [&](std::size_t at, int o, int i) {
-      put(at, int8s[static_cast<std::ptrdiff_t>(o) * ic + i]);
+  if (levels > 0) {
+    packed.weights = strassen_words(int8s, node.oc, table.oc_tile, levels);
+  } else {
+    packed.weights = Buffer<float>(product_words(packed, table, table.per_word));
+    place_bytes(packed.weights, table.per_word, [&](auto put) {
+      place_product(ic, node.oc, table.per_word, table, [&](std::size_t at, int o, int i) {
+        put(at, int8s[static_cast<std::ptrdiff_t>(o) * ic + i]);
+      });
     });
-  });
+  }
   node.weights.let_go();
   weights.int8s.let_go();
   packed.unscale = padded(doubles(weights.scale), 0, node.oc, packed.tiles * table.oc_tile);
   packed.border =
       border_of(quantization.pointwise[block], packed.tiles * table.oc_tile, table.per_word);
+  packed.strassen = levels;
+  packed.tiles >>= levels;
   return packed;
 }
 

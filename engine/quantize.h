@@ -44,7 +44,8 @@ PackedPointwise quantize_patch_embed(const Node& node, float src_scale, const Ch
                                      const KernelTable& table, PatchOrder order);
 PackedDepthwise quantize_depthwise(const Node& node, const ChannelScales& src,
                                    const ChannelScales& dst, const KernelTable& table);
+// With `levels` of Strassen's algorithm, where the table has such products.
 PackedPointwise quantize_pointwise(const Node& node, const Quantization& quantization,
-                                   std::size_t block, const KernelTable& table);
+                                   std::size_t block, const KernelTable& table, int levels);
 
 }  // namespace convmixer

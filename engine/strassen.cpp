@@ -133,12 +133,15 @@ Buffer<float> balanced(const Node& node, const Balance& balance) {
 
 }  // namespace
 
-int strassen_rows(const Geometry& g, int levels) {
+int strassen_rows(const Geometry& g, const KernelTable& table, int levels) {
   const int parts = 1 << levels;
+  const auto can_be_cut = [&](int rows) {
+    if (rows * g.w % parts != 0) return false;
+    return table.per_word == 1 || (rows % parts == 0 && rows / parts * g.w % table.per_word == 0);
+  };
   const int most = std::max(1, levels * kLevelPixels / g.w);
   for (int rows = std::min(most, g.h); rows >= 1; --rows) {
-    const bool whole = rows * g.w % parts == 0 && g.h % rows * g.w % parts == 0;
-    if (whole && rows * g.w <= kMostStripPixels) return rows;
+    if (can_be_cut(rows) && can_be_cut(g.h % rows) && rows * g.w <= kMostStripPixels) return rows;
   }
   return 0;
 }
@@ -173,21 +176,22 @@ std::string refuse_strassen(const Geometry& g, const KernelTable& table, int lev
   if (g.w > kMostStripPixels) {
     return fmt::format("rows of {} pixels are longer than {}", g.w, kMostStripPixels);
   }
-  if (strassen_rows(g, levels) == 0) {
-    return fmt::format("{}×{} pixels make no strips of a multiple of {}", g.h, g.w, parts);
+  if (strassen_rows(g, table, levels) == 0) {
+    return fmt::format("{}×{} pixels make no strips of {} parts", g.h, g.w, parts);
   }
   return "";
 }
 
 // Measured (docs/performance.md), products alone: with avx512 a level gains 3 % at 256 channels and
-// 10 % at 768, with avx2 nothing at 256 and 8 % at 768; a second one gains 1 to 9 % from 768 on.
+// 10 % at 768, with avx2 nothing at 256 and 8 % at 768; a second one gains 3 to 9 % from 768 on. Of
+// bytes the same holds.
 std::string doubt_strassen(const Geometry& g, const KernelTable& table, int levels) {
   if (table.name == std::string_view("portable")) return "portable gains nothing";
   const int least_dim = levels == 2 ? 768 : table.lanes >= 16 ? 256 : 512;
   if (g.dim < least_dim) return fmt::format("dim {} is below {}", g.dim, least_dim);
   // Products of 8 pixels take 1 to 5 % longer than plain ones, those of 16 gain 4 to 8 %: weights
   // that are 7/4 as many have to be used often enough.
-  const int pixels = strassen_rows(g, levels) * g.w, least_pixels = 32 * levels;
+  const int pixels = strassen_rows(g, table, levels) * g.w, least_pixels = 32 * levels;
   if (pixels < least_pixels) {
     return fmt::format("strips of {} pixels are below {}", pixels, least_pixels);
   }
@@ -200,6 +204,32 @@ std::string refuse_strassen(const Balance& balance) {
   return fmt::format("its weights' spread is {:.3g}, above {}", balance.spread, kMostSpread);
 }
 
+Buffer<float> strassen_weights(const float* weights, int dim, int oc_tile, int levels) {
+  const auto size = static_cast<std::size_t>(dim), tile = static_cast<std::size_t>(oc_tile);
+  const Matrix a{weights, size, size};
+  const std::size_t half = size / 2, quarter = half * half;
+  if (levels == 1) {
+    Buffer<float> packed(7 * quarter);
+    pack_products(a, tile, packed.data(), 7 * half * tile);
+    return packed;
+  }
+  Buffer<float> halves(7 * quarter);  // row by row, for the next level
+  const Matrix a11 = a.quarter(0, 0), a12 = a.quarter(0, 1), a21 = a.quarter(1, 0),
+               a22 = a.quarter(1, 1);
+  for (std::size_t o = 0; o < half; ++o) {
+    const std::size_t row = o * size;
+    combine(a11.data + row, a12.data + row, a21.data + row, a22.data + row, half,
+            halves.data() + o * half, quarter);
+  }
+  const std::size_t product = half / 2 * tile;  // one of a tile
+  Buffer<float> packed(7 * 7 * quarter / 4);
+  for (std::size_t m = 0; m < 7; ++m) {
+    pack_products({halves.data() + m * quarter, half, half}, tile, packed.data() + 7 * m * product,
+                  7 * 7 * product);
+  }
+  return packed;
+}
+
 PackedPointwise pack_strassen(const Node& node, const Balance& balance, const KernelTable& table,
                               int levels) {
   PackedPointwise packed = pack_epilogue(node, epilogue_of(node), table, node.ic);
@@ -208,30 +238,7 @@ PackedPointwise pack_strassen(const Node& node, const Balance& balance, const Ke
   const std::vector<float> unscale = reciprocals(balance.oc);
   packed.unscale = Buffer<float>(unscale.size());
   std::copy(unscale.begin(), unscale.end(), packed.unscale.data());
-  const auto dim = static_cast<std::size_t>(node.oc),
-             tile = static_cast<std::size_t>(table.oc_tile);
-  const Buffer<float> scaled = balanced(node, balance);
-  const Matrix a{scaled.data(), dim, dim};
-  const std::size_t half = dim / 2, quarter = half * half;
-  if (levels == 1) {
-    packed.weights = Buffer<float>(7 * quarter);
-    pack_products(a, tile, packed.weights.data(), 7 * half * tile);
-  } else {
-    Buffer<float> halves(7 * quarter);  // row by row, for the next level
-    const Matrix a11 = a.quarter(0, 0), a12 = a.quarter(0, 1), a21 = a.quarter(1, 0),
-                 a22 = a.quarter(1, 1);
-    for (std::size_t o = 0; o < half; ++o) {
-      const std::size_t row = o * dim;
-      combine(a11.data + row, a12.data + row, a21.data + row, a22.data + row, half,
-              halves.data() + o * half, quarter);
-    }
-    const std::size_t product = half / 2 * tile;  // one of a tile
-    packed.weights = Buffer<float>(7 * 7 * quarter / 4);
-    for (std::size_t m = 0; m < 7; ++m) {
-      pack_products({halves.data() + m * quarter, half, half}, tile,
-                    packed.weights.data() + 7 * m * product, 7 * 7 * product);
-    }
-  }
+  packed.weights = strassen_weights(balanced(node, balance).data(), node.oc, table.oc_tile, levels);
   return packed;
 }
 

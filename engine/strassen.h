@@ -16,15 +16,17 @@
 #include "engine/graph.h"
 #include "engine/packing.h"
 #include "engine/plan.h"
+#include "support/buffer.h"
 
 namespace convmixer {
 
 // Rows of pixels a strip, the operand of one product: at most 128 pixels (or one row, of up to
 // 256), with two levels 256 (their halves and quarters are 64: half of it is 2 to 8 % slower, since
-// each weight would be used too little), a multiple of 2^levels in every strip; 0 where no number of rows
-// will do. It depends on the image alone: pixels that share roundings must not change with batch or
+// each weight would be used too little), a multiple of 2^levels in every strip; 0 where no number
+// of rows will do. Where pixels share a word, its parts are whole rows too, of an even number of
+// pixels. It depends on the image alone: pixels that share roundings must not change with batch or
 // threads.
-int strassen_rows(const Geometry& geometry, int levels);
+int strassen_rows(const Geometry& geometry, const KernelTable& table, int levels);
 
 struct Balance {
   std::vector<float> ic;  // 2^d
@@ -41,6 +43,10 @@ std::string refuse_strassen(const Geometry& geometry, const KernelTable& table, 
 std::string doubt_strassen(const Geometry& geometry, const KernelTable& table, int levels);
 // Why this layer would lose accuracy, or "".
 std::string refuse_strassen(const Balance& balance);
+
+// [oc tile of the first 1/n][7^levels][ic / n words' values][oc tile]: what the products multiply,
+// n = 2^levels, of dim × dim weights row by row.
+Buffer<float> strassen_weights(const float* weights, int dim, int oc_tile, int levels);
 
 // As pack_pointwise, for KernelTable::strassen.
 PackedPointwise pack_strassen(const Node& pointwise, const Balance& balance,

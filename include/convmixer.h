@@ -89,15 +89,15 @@ typedef enum convmixer_onednn {
   CONVMIXER_ONEDNN_OFF = 2
 } convmixer_onednn;
 
-/* Pointwise products by Strassen's algorithm: 7 multiplications instead of 8, rounding errors of up to
-   1.6 times the size (two levels: 2.5 times), packed weights of 7/4 the size. */
+/* Pointwise products by Strassen's algorithm: 7 multiplications instead of 8, packed weights of 7/4 the
+   size, in fp32 rounding errors of up to 1.6 times the size (two levels: 2.5 times); in int8, which has
+   it with AVX2 alone, the very same results. */
 typedef enum convmixer_strassen {
   CONVMIXER_STRASSEN_AUTO = 0, /* where it wins and keeps the accuracy; convmixer_model_describe tells */
   CONVMIXER_STRASSEN_ON = 1,   /* every block, or an error that names the first that cannot */
   CONVMIXER_STRASSEN_OFF = 2,
   CONVMIXER_STRASSEN_TWO = 3 /* two levels where they win, else as AUTO: 49 multiplications instead of
-                                64, packed weights of 49/16 the size; for large batches. ON and TWO
-                                are of fp32 and AUTO precision only */
+                                64, packed weights of 49/16 the size */
 } convmixer_strassen;
 
 /* What the blocks are computed in. The classifier is always fp32; the patch embedding's operands are

@@ -50,7 +50,8 @@ struct KernelTable {
   void (*pointwise[kActCount])(const PointwiseParams*);
   // The product that follows patches_…; in kInt8 its operands have 16 bits, else it is `pointwise`.
   void (*patch_embed[kActCount])(const PointwiseParams*);
-  void (*strassen[kActCount])(const StrassenParams*);  // kFp32; null in others, as is
+  // kFp32, and kInt8 where per_word is 2; null in others.
+  void (*strassen[kActCount])(const StrassenParams*);
   void (*strassen_panel)(const StrassenPanelParams*);
   void (*depthwise[kActCount])(const DepthwiseParams*);
   // The order of a patch's values in the panel is (c, y, x) for f32 and (y, x, c) for u8: whole

@@ -32,8 +32,7 @@ struct PointwiseParams {
   const int32_t* dst_offset;  // an offset for each pixel, within a block of dst: of its group
   ptrdiff_t dst_block_stride;
   int tile_begin, tile_end;  // the range of oc tiles to compute
-  // Where KernelTable::per_word > 1: the pixels are whole rows of dst, of so many pixels and at
-  // most kMostSumPixels in all, or one row.
+  // Where KernelTable::per_word > 1: the pixels are whole rows of dst, of so many pixels.
   int row_pixels;
   // kInt8: the border is written with the pixels, since its value, the zero point, is the layer's:
   // `gap` groups behind each row's last group, and before the first pixel's where `gap_before`.
@@ -47,9 +46,11 @@ struct PointwiseParams {
 //   dst[o][p] = scale[o] · act(bias[o] + unscale[o] · Σ_i A[o][i] · X[i][p]) + shift[o],
 // where the weights are combinations of A's parts (engine/strassen.h) and the panel, of X's parts
 // (StrassenPanelParams). `pixels`, of X, is a multiple of n = 2^levels and at most
-// 2 · kMostSumPixels, ic and oc are multiples of n · kOcTile. Pixels a multiple of pixels / n apart
-// share roundings: bits depend on the panel's pixels, but not on the range of tiles; a NaN or an
-// infinity spreads to those pixels, and to channels as far apart.
+// 2 · kMostSumPixels, ic and oc are multiples of n · kOcTile; in kInt8, whose sums are exact, so
+// that the bytes are those of the plain product, pixels / n are whole rows and an even number.
+// Pixels a multiple of pixels / n apart share roundings: bits depend on the panel's pixels, but not
+// on the range of tiles; a NaN or an infinity spreads to those pixels, and to channels as far
+// apart.
 struct StrassenParams {
   // weights: [oc tile of the first 1/n][7^levels][ic / n][kOcTile]. The tiles in the range stand
   // for themselves and for those as far into the other parts.

@@ -191,6 +191,19 @@ struct PointwiseEpilogue {
   }
 };
 
+// From the sums of one block of output channels, of `pixels` pixels from the `first` on.
+template <class P1, class P2, KernelActivation A>
+void store_results(const PointwiseParams& p, ptrdiff_t block, const float* sums, int first,
+                   int pixels) {
+  const PointwiseEpilogue<P1, P2, A> epilogue(p, block * kLanes);
+  float* const dst = p.dst + block * p.dst_block_stride;
+  if (P2::kBorder && first == 0 && p.gap_before) {
+    epilogue.fill_gap(p, dst + p.dst_offset[0] - p.gap * kLanes);
+  }
+  epilogue.store_all(p, sums, p.dst_offset + first, pixels,
+                     P2::kPerWord > 1 ? first % p.row_pixels : 0, dst);
+}
+
 template <class P1, class P2, KernelActivation A>
 void pointwise(const PointwiseParams* params) {
   const PointwiseParams& p = *params;
@@ -199,20 +212,19 @@ void pointwise(const PointwiseParams* params) {
     return p.weights + static_cast<ptrdiff_t>(tile) * rows * kOcTile;
   };
   Sums sums;
-  for (int first = 0; first < p.pixels; first += kMostSumPixels) {
-    const int pixels = kMostSumPixels < p.pixels - first ? kMostSumPixels : p.pixels - first;
+  // Whole rows where pixels share a word.
+  const int most = P2::kPerWord > 1 && p.row_pixels < kMostSumPixels
+                       ? kMostSumPixels / p.row_pixels * p.row_pixels
+                       : kMostSumPixels;
+  for (int first = 0; first < p.pixels; first += most) {
+    const int pixels = most < p.pixels - first ? most : p.pixels - first;
     for (int t = p.tile_begin; t < p.tile_end; ++t) {
       const int next = t + 1 < p.tile_end ? t + 1 : p.tile_begin;
       sum_tile<P1>(p.panel + first * kPixelWords<P1>, p.panel_block_stride, pixels, p.ic,
                    weights_of(t), weights_of(next), true, sums.v);
       for (int v = 0; v < kOcVecs && t * kOcVecs + v < p.oc_blk; ++v) {
-        const PointwiseEpilogue<P1, P2, A> epilogue(
-            p, static_cast<ptrdiff_t>(t) * kOcTile + v * kLanes);
-        float* const dst = p.dst + (static_cast<ptrdiff_t>(t) * kOcVecs + v) * p.dst_block_stride;
-        if (P2::kBorder && first == 0 && p.gap_before) {
-          epilogue.fill_gap(p, dst + p.dst_offset[0] - p.gap * kLanes);
-        }
-        epilogue.store_all(p, sums.v + v * kLanes, p.dst_offset + first, pixels, first, dst);
+        store_results<P1, P2, A>(p, static_cast<ptrdiff_t>(t) * kOcVecs + v, sums.v + v * kLanes,
+                                 first, pixels);
       }
     }
   }

@@ -12,7 +12,7 @@ namespace {
 struct Bf16 {
   static constexpr Precision kPrecision = kBf16;
   static constexpr int kPerWord = 2;
-  static constexpr bool kUnscale = false, kBorder = false, kExactGelu = false;
+  static constexpr bool kUnscale = false, kBorder = false, kExactGelu = false, kStrassen = false;
   static constexpr int kDiffusedPixels = 0;
   using Element = uint16_t;
   using Patches = Bf16;

@@ -4,7 +4,8 @@
 //   dot(x, w, sum)          sum + Σ of a word's products
 //   accumulate(sum, x, w)   the same, in the register that holds sum
 //   to_float, add_sums      of sums
-//   subtract_sums           where kUnscale
+//   subtract_sums           where kUnscale, and for Strassen products
+//   add_values, subtract_values  of words, value by value, for Strassen products
 //   ones(n)                 a word of n ones and then zeros
 //   unpack(words, i)        value i of each word as float
 //   store_panel(dst, v)     kPerWord pixels of the panel, one behind the other (unaligned)
@@ -16,6 +17,7 @@
 //   Element                 of the patch embedding's panel
 //   Patches                 the P of the patch embedding's operands, which needs of all this only
 //                           accumulate, to_float, add_sums, store_patch, Element and two constants
+//   Strassen                the P of Strassen products, where kStrassen: there are such
 // kUnscale: sums are int32, and zero points and scales lead to reals. kBorder: the border's value
 // is the layer's, and is written with its pixels. kExactGelu: GELU to fp32's accuracy.
 // kDiffusedPixels, where kPerWord is more than 1: so many pixels of a row, from a multiple of it
@@ -25,10 +27,14 @@
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
+struct Balanced;
+
 struct Fp32 {
   static constexpr Precision kPrecision = kFp32;
   static constexpr int kPerWord = 1;
   static constexpr bool kUnscale = false, kBorder = false, kExactGelu = true;
+  static constexpr bool kStrassen = true;
+  using Strassen = Balanced;
   using Element = float;
   using Patches = Fp32;
 
@@ -36,6 +42,9 @@ struct Fp32 {
   static void accumulate(Vec& sum, Vec x, Vec w) { CONVMIXER_ISA::accumulate(sum, x, w); }
   static Vec to_float(Vec sum) { return sum; }
   static Vec add_sums(Vec a, Vec b) { return add(a, b); }
+  static Vec subtract_sums(Vec a, Vec b) { return sub(a, b); }
+  static Vec add_values(Vec a, Vec b) { return add(a, b); }
+  static Vec subtract_values(Vec a, Vec b) { return sub(a, b); }
   static Vec ones(int) { return set1(1.0f); }
   static Vec unpack(Vec words, int) { return words; }
   static void store_panel(float* dst, const Vec* v) { store(dst, v[0]); }
@@ -44,6 +53,11 @@ struct Fp32 {
     for (int i = 0; i < kLanes; ++i) dst[i] = src[i];
   }
   static Vec chain(Vec v, Vec factor, Vec term) { return fma(v, factor, term); }
+};
+
+// Of Strassen products, whose rows are scaled.
+struct Balanced : Fp32 {
+  static constexpr bool kUnscale = true;
 };
 
 }  // namespace

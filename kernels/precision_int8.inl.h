@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Four bytes a word, or two in 16 bits each: kInt8PerWord of the vector functions, of which it
-// needs dot_int8 (unsigned times signed), dot_int16 (two signed), add_int32, sub_int32,
-// int32_to_float, store_int16, unpack_int8, store_panel_int8 and store_plane_int8, the last two of
-// values 0 … 255. See precision_fp32.inl.h.
+// needs dot_int8 (unsigned times signed), dot_int16 (two signed), add_int32, sub_int32, add_int16,
+// sub_int16, int32_to_float, store_int16, unpack_int8, store_panel_int8 and store_plane_int8, the
+// last two of values 0 … 255. See precision_fp32.inl.h.
 //
 // Rounding to bytes: 0 … 255, NaN becomes 0; then the nearest whole number, ties to even.
 //
@@ -23,6 +23,10 @@ struct Int8 {
   static constexpr Precision kPrecision = kInt8;
   static constexpr int kPerWord = kInt8PerWord;
   static constexpr bool kUnscale = true, kBorder = true, kExactGelu = false;
+  // Sums of values leave a byte, and are exact in 16 bits: those of two levels are 0 … ±1,020, and
+  // ±508 of weights.
+  static constexpr bool kStrassen = kPerWord == 2;
+  using Strassen = Int16;
   static constexpr int kDiffusedPixels = 4;
   using Patches = Int16;
 
@@ -59,7 +63,7 @@ struct Int8 {
 };
 
 // The operands of int8's patch embedding, whose input has more to say than a byte can hold unless
-// it is bytes: two products an instruction, as bf16.
+// it is bytes, and of its Strassen products: two products an instruction, as bf16.
 struct Int16 {
   static constexpr int kPerWord = 2;
   static constexpr bool kUnscale = true;
@@ -68,6 +72,9 @@ struct Int16 {
   static void accumulate(Vec& sum, Vec x, Vec w) { sum = dot_int16(x, w, sum); }
   static Vec to_float(Vec sum) { return int32_to_float(sum); }
   static Vec add_sums(Vec a, Vec b) { return add_int32(a, b); }
+  static Vec subtract_sums(Vec a, Vec b) { return sub_int32(a, b); }
+  static Vec add_values(Vec a, Vec b) { return add_int16(a, b); }
+  static Vec subtract_values(Vec a, Vec b) { return sub_int16(a, b); }
   static void store_patch(int16_t* dst, const unsigned char* src, float) {
     for (int i = 0; i < kLanes; ++i) dst[i] = src[i];
   }

@@ -53,6 +53,13 @@ inline Vec add_int32(Vec a, Vec b) {
 inline Vec sub_int32(Vec a, Vec b) {
   return _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
 }
+// Of 16 bits.
+inline Vec add_int16(Vec a, Vec b) {
+  return _mm256_castsi256_ps(_mm256_add_epi16(_mm256_castps_si256(a), _mm256_castps_si256(b)));
+}
+inline Vec sub_int16(Vec a, Vec b) {
+  return _mm256_castsi256_ps(_mm256_sub_epi16(_mm256_castps_si256(a), _mm256_castps_si256(b)));
+}
 inline Vec int32_to_float(Vec v) { return _mm256_cvtepi32_ps(_mm256_castps_si256(v)); }
 inline __m256i to_int32(Vec v) { return _mm256_cvtps_epi32(v); }  // the nearest whole numbers
 // The nearest whole numbers, of values that 16 bits hold.

@@ -86,6 +86,13 @@ inline Vec add_int32(Vec a, Vec b) {
 inline Vec sub_int32(Vec a, Vec b) {
   return _mm512_castsi512_ps(_mm512_sub_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
 }
+// Of 16 bits.
+inline Vec add_int16(Vec a, Vec b) {
+  return _mm512_castsi512_ps(_mm512_add_epi16(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
+inline Vec sub_int16(Vec a, Vec b) {
+  return _mm512_castsi512_ps(_mm512_sub_epi16(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
 inline Vec int32_to_float(Vec v) {
   return _mm512_maskz_cvtepi32_ps(0xFFFF, _mm512_castps_si512(v));
 }

@@ -10,6 +10,7 @@ namespace {
 
 // Words as integers.
 typedef int32_t IntQuad __attribute__((vector_size(16)));
+typedef int16_t ShortQuad __attribute__((vector_size(16)));  // eight of them
 typedef uint32_t WordQuad __attribute__((vector_size(16)));
 
 // The same word in every lane.
@@ -51,6 +52,13 @@ inline Vec add_int32(Vec a, Vec b) {
 }
 inline Vec sub_int32(Vec a, Vec b) {
   CONVMIXER_EACH_QUAD((Quad)((IntQuad)a.q[i] - (IntQuad)b.q[i]));
+}
+// Of 16 bits.
+inline Vec add_int16(Vec a, Vec b) {
+  CONVMIXER_EACH_QUAD((Quad)((ShortQuad)a.q[i] + (ShortQuad)b.q[i]));
+}
+inline Vec sub_int16(Vec a, Vec b) {
+  CONVMIXER_EACH_QUAD((Quad)((ShortQuad)a.q[i] - (ShortQuad)b.q[i]));
 }
 inline Vec int32_to_float(Vec v) {
   CONVMIXER_EACH_QUAD(__builtin_convertvector((IntQuad)v.q[i], Quad));

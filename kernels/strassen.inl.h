@@ -21,15 +21,9 @@
 #pragma once
 
 #include "kernels/pointwise.inl.h"
-#include "kernels/precision_fp32.inl.h"
 
 namespace convmixer::CONVMIXER_ISA {
 namespace {
-
-// Products of a plain one's words; the sums are scaled back behind them.
-struct Balanced : Fp32 {
-  static constexpr bool kUnscale = true;
-};
 
 // What a product multiplies the weights with: a quarter of X, and another one added or subtracted.
 struct StrassenOperand {
@@ -41,23 +35,23 @@ constexpr StrassenOperand kStrassenOperands[7] = {
     {{0, 0}, {0, 1}, 1}, {{1, 1}, {1, 1}, 0}, {{1, 1}, {0, 1}, 1},
 };
 
-// The M-th operand of X, which is 2 · `blocks` channel blocks of 2 · `pixels` pixels. Blocks lie
+// The M-th operand of X, which is 2 · `blocks` channel blocks of 2 · `words` words. Blocks lie
 // `src_stride` and `dst_stride` words apart.
-template <int M>
-void strassen_operand(const float* src, ptrdiff_t src_stride, int blocks, int pixels, float* dst,
+template <class P, int M>
+void strassen_operand(const float* src, ptrdiff_t src_stride, int blocks, int words, float* dst,
                       ptrdiff_t dst_stride) {
   constexpr StrassenOperand kOperand = kStrassenOperands[M];
   const auto quarter = [&](int i) {
-    return src + kOperand.row[i] * blocks * src_stride + kOperand.column[i] * pixels * kLanes;
+    return src + kOperand.row[i] * blocks * src_stride + kOperand.column[i] * words;
   };
   for (int block = 0; block < blocks; ++block) {
     const float *const a = quarter(0) + block * src_stride, *const b =
                                                                 quarter(1) + block * src_stride;
     float* const to = dst + block * dst_stride;
-    for (int i = 0; i < pixels * kLanes; i += kLanes) {
+    for (int i = 0; i < words; i += kLanes) {
       Vec v = load(a + i);
-      if constexpr (kOperand.sign > 0) v = add(v, load(b + i));
-      if constexpr (kOperand.sign < 0) v = sub(v, load(b + i));
+      if constexpr (kOperand.sign > 0) v = P::add_values(v, load(b + i));
+      if constexpr (kOperand.sign < 0) v = P::subtract_values(v, load(b + i));
       store(to + i, v);
     }
   }
@@ -75,28 +69,28 @@ void each_operand(F f) {
   f(Count<6>());
 }
 
-inline void strassen_panel(const StrassenPanelParams* params) {
+template <class P>
+void strassen_panel(const StrassenPanelParams* params) {
   const StrassenPanelParams& p = *params;
-  const auto level = [&](const float* src, ptrdiff_t src_stride, int pixels, float* dst) {
+  const auto level = [&](const float* src, ptrdiff_t src_stride, int words, float* dst) {
     each_operand([&](auto m) {
-      strassen_operand<m.value>(src, src_stride, 1, pixels / 2, dst + m.value * p.product_stride,
-                                0);
+      strassen_operand<P, m.value>(src, src_stride, 1, words, dst + m.value * p.product_stride, 0);
     });
   };
-  if (p.levels == 1) return level(p.src, p.src_stride, p.pixels, p.panel);
+  const int half_words = p.pixels / 2 * kPixelWords<P>;
+  if (p.levels == 1) return level(p.src, p.src_stride, half_words, p.panel);
   alignas(64) float half[2 * kMostSumPixels * kLanes];  // two blocks of pixels / 2
-  const int half_pixels = p.pixels / 2;
   each_operand([&](auto m) {
-    strassen_operand<m.value>(p.src, p.src_stride, 2, half_pixels, half, half_pixels * kLanes);
-    level(half, half_pixels * kLanes, half_pixels, p.panel + 7 * m.value * p.product_stride);
+    strassen_operand<P, m.value>(p.src, p.src_stride, 2, half_words, half, half_words);
+    level(half, half_words, half_words / 2, p.panel + 7 * m.value * p.product_stride);
   });
 }
 
 // a += sign_a · src and b += sign_b · src; a sign of 0 stands for a = src or b = src.
-template <int SignA, int SignB>
+template <class P, int SignA, int SignB>
 void add_to_both(float* a, float* b, const float* src, ptrdiff_t n) {
   const auto added = [](float* at, Vec v, int sign) __attribute__((always_inline)) {
-    return sign == 0 ? v : sign > 0 ? add(load(at), v) : sub(load(at), v);
+    return sign == 0 ? v : sign > 0 ? P::add_sums(load(at), v) : P::subtract_sums(load(at), v);
   };
   for (ptrdiff_t i = 0; i < n; i += kLanes) {
     const Vec v = load(src + i);
@@ -104,11 +98,13 @@ void add_to_both(float* a, float* b, const float* src, ptrdiff_t n) {
     store(b + i, added(b + i, v, SignB));
   }
 }
-template <int Sign>
+template <class P, int Sign>
 void add_to(float* a, const float* src, ptrdiff_t n) {
   for (ptrdiff_t i = 0; i < n; i += kLanes) {
     const Vec v = load(src + i);
-    store(a + i, Sign == 0 ? v : Sign > 0 ? add(load(a + i), v) : sub(load(a + i), v));
+    store(a + i, Sign == 0  ? v
+                 : Sign > 0 ? P::add_sums(load(a + i), v)
+                            : P::subtract_sums(load(a + i), v));
   }
 }
 
@@ -123,74 +119,74 @@ struct StrassenTile {
 // c (+)= the next 7^Levels products. c are the quarters C11, C12, C21, C22 one after the other,
 // each of the next level, at the end [pixel][kOcTile]. `scratch`: of a quarter, and of the levels
 // below.
-template <int Levels>
+template <class P, int Levels>
 void strassen_sums(StrassenTile& t, bool first, float* c, float* scratch) {
   if constexpr (Levels == 0) {
     const float* const weights = t.weights;
-    t.weights += static_cast<ptrdiff_t>(t.ic) * kOcTile;
-    sum_tile<Fp32>(t.panel, t.panel_block_stride, t.pixels, t.ic, weights, t.weights, first, c);
+    t.weights += static_cast<ptrdiff_t>(t.ic) / P::kPerWord * kOcTile;
+    sum_tile<P>(t.panel, t.panel_block_stride, t.pixels, t.ic, weights, t.weights, first, c);
     t.panel += t.product_stride;
   } else {
     const ptrdiff_t n = t.sums() << 2 * (Levels - 1);
     float *const c11 = c, *const c12 = c + n, *const c21 = c + 2 * n, *const c22 = c + 3 * n;
     float *const m = scratch, *const below = scratch + n;
     const auto next = [&](bool is_first, float* to) {
-      strassen_sums<Levels - 1>(t, is_first, to, below);
+      strassen_sums<P, Levels - 1>(t, is_first, to, below);
     };
     if (first) {
       next(true, c11);
-      add_to<0>(c22, c11, n);
+      add_to<P, 0>(c22, c11, n);
       next(true, c21);
-      add_to<-1>(c22, c21, n);
+      add_to<P, -1>(c22, c21, n);
       next(true, m);
-      add_to_both<1, 1>(c11, c21, m, n);
+      add_to_both<P, 1, 1>(c11, c21, m, n);
       next(true, c12);
-      add_to<1>(c22, c12, n);
+      add_to<P, 1>(c22, c12, n);
     } else {
       next(true, m);
-      add_to_both<1, 1>(c11, c22, m, n);
+      add_to_both<P, 1, 1>(c11, c22, m, n);
       next(true, m);
-      add_to_both<1, -1>(c21, c22, m, n);
+      add_to_both<P, 1, -1>(c21, c22, m, n);
       next(true, m);
-      add_to_both<1, 1>(c11, c21, m, n);
+      add_to_both<P, 1, 1>(c11, c21, m, n);
       next(true, m);
-      add_to_both<1, 1>(c12, c22, m, n);
+      add_to_both<P, 1, 1>(c12, c22, m, n);
     }
     next(false, c22);
     next(true, m);
-    add_to_both<-1, 1>(c11, c12, m, n);
+    add_to_both<P, -1, 1>(c11, c12, m, n);
     next(false, c11);
   }
 }
 
-template <KernelActivation A, int Levels>
+template <class P, KernelActivation A, int Levels>
 void strassen_tiles(const StrassenParams& s) {
+  using Products = typename P::Strassen;
   const PointwiseParams& p = s.product;
   constexpr int kParts = 1 << Levels, kProducts = Levels == 2 ? 49 : 7;
   StrassenTile tile{p.panel,          p.weights,         p.panel_block_stride,
                     s.product_stride, p.pixels / kParts, p.ic / kParts};
-  tile.weights += static_cast<ptrdiff_t>(p.tile_begin) * kProducts * tile.ic * kOcTile;
+  tile.weights +=
+      static_cast<ptrdiff_t>(p.tile_begin) * kProducts * (tile.ic / P::kPerWord) * kOcTile;
   float* const scratch = s.sums + kParts * kParts * tile.sums();
   for (int t = p.tile_begin; t < p.tile_end; ++t) {
     tile.panel = p.panel;
-    strassen_sums<Levels>(tile, true, s.sums, scratch);
+    strassen_sums<Products, Levels>(tile, true, s.sums, scratch);
     for (int i = 0; i < kParts * kParts; ++i) {
       // The bits of i, from the lowest: column and row of the quarter, and of the one it is in.
       const int row = ((i >> 2) & 2) | ((i >> 1) & 1), column = ((i >> 1) & 2) | (i & 1);
       for (int v = 0; v < kOcVecs; ++v) {
         const ptrdiff_t block = row * (p.oc_blk / kParts) + t * kOcVecs + v;
-        const PointwiseEpilogue<Balanced, Fp32, A> epilogue(p, block * kLanes);
-        epilogue.store_all(p, s.sums + i * tile.sums() + v * kLanes,
-                           p.dst_offset + column * tile.pixels, tile.pixels, 0,
-                           p.dst + block * p.dst_block_stride);
+        store_results<Products, P, A>(p, block, s.sums + i * tile.sums() + v * kLanes,
+                                      column * tile.pixels, tile.pixels);
       }
     }
   }
 }
 
-template <KernelActivation A>
+template <class P, KernelActivation A>
 void strassen(const StrassenParams* params) {
-  return params->levels == 2 ? strassen_tiles<A, 2>(*params) : strassen_tiles<A, 1>(*params);
+  return params->levels == 2 ? strassen_tiles<P, A, 2>(*params) : strassen_tiles<P, A, 1>(*params);
 }
 
 }  // namespace

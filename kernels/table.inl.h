@@ -49,11 +49,11 @@ constexpr KernelTable table() {
   t.patch_embed[kActIdentity] = pointwise<Q, P, kActIdentity>;
   t.patch_embed[kActRelu] = pointwise<Q, P, kActRelu>;
   t.patch_embed[kActGelu] = pointwise<Q, P, kActGelu>;
-  if constexpr (P::kPrecision == kFp32) {
-    t.strassen[kActIdentity] = strassen<kActIdentity>;
-    t.strassen[kActRelu] = strassen<kActRelu>;
-    t.strassen[kActGelu] = strassen<kActGelu>;
-    t.strassen_panel = strassen_panel;
+  if constexpr (P::kStrassen) {
+    t.strassen[kActIdentity] = strassen<P, kActIdentity>;
+    t.strassen[kActRelu] = strassen<P, kActRelu>;
+    t.strassen[kActGelu] = strassen<P, kActGelu>;
+    t.strassen_panel = strassen_panel<typename P::Strassen>;
   }
   t.depthwise[kActIdentity] = depthwise<P, kActIdentity>;
   t.depthwise[kActRelu] = depthwise<P, kActRelu>;

@@ -50,8 +50,10 @@ Quantization calibrated(const Case& c, int n, Clipping clipping = Clipping::kMea
 
 // `isa` is "onednn" too.
 std::shared_ptr<const Plan> plan_of(const Case& c, const std::string& isa, Precision precision,
-                                    const Quantization& scales) {
+                                    const Quantization& scales,
+                                    Strassen strassen = Strassen::kAuto) {
   PlanOptions options = EngineVariant{isa, ""}.options();
+  options.strassen = strassen;
   options.precision = precision == kBf16 ? PrecisionOption::kBf16 : PrecisionOption::kInt8;
   options.quantization = scales;
   auto plan = make_plan(c.graph, kMean, kStd, options);
@@ -149,6 +151,35 @@ void expect_error(Code code, const std::string& part, const std::function<void()
   }
 }
 
+// Strassen's products of integers are exact: the same bits with and without.
+void check_int8_strassen(const ModelShape& shape) {
+  const Case c(shape, 3);
+  const Quantization scales = calibrated(c, 3);
+  for (const Variant& v : variants(kInt8)) {
+    if (v.table == nullptr) continue;
+    SCOPED_TRACE(v.name);
+    if (v.table->strassen[kActIdentity] == nullptr) {
+      expect_error(Code::kUnsupported, "has no such products",
+                   [&] { plan_of(c, v.isa, kInt8, scales, Strassen::kOn); });
+      EXPECT_EQ(plan_of(c, v.isa, kInt8, scales, Strassen::kTwo)->strassen_levels(), 0);
+      continue;
+    }
+    const auto plain = plan_of(c, v.isa, kInt8, scales, Strassen::kOff);
+    EXPECT_EQ(plain->strassen_levels(), 0);
+    const Run want = run(plain, 1, 0, c.images.bytes.data(), 3);
+    for (const auto& [strassen, levels] : {std::pair{Strassen::kOn, 1},
+                                           {Strassen::kTwo, shape.dim < 512   ? 0
+                                                            : shape.dim < 768 ? 1
+                                                                              : 2}}) {
+      const auto plan = plan_of(c, v.isa, kInt8, scales, strassen);
+      EXPECT_EQ(plan->strassen_levels(), levels);
+      for (const int threads : {1, 3}) {
+        EXPECT_TRUE(same_runs(want, run(plan, threads, 0, c.images.bytes.data(), 3)));
+      }
+    }
+  }
+}
+
 TEST(Precision, AutoIsBf16WhereTheCpuHasIt) {
   PlanOptions options;
   options.precision = PrecisionOption::kAuto;
@@ -175,9 +206,7 @@ TEST(Precision, WhatCannotRunIsRefused) {
   expect_error(Code::kUnsupported, "isa avx2", make);
   options.isa = "portable";
   options.strassen = Strassen::kOn;
-  expect_error(Code::kUnsupported, "bf16 has no such products", make);
-  options.strassen = Strassen::kTwo;
-  expect_error(Code::kUnsupported, "bf16 has no such products", make);
+  expect_error(Code::kUnsupported, "portable_bf16 has no such products", make);
   options.strassen = Strassen::kAuto;
   options.isa = "";
   options.onednn = OneDnn::kOn;
@@ -425,6 +454,14 @@ void add_precision_tests() {
         ModelShape{64, 2, 9, 4, 40, 36, kRelu}, ModelShape{24, 1, 3, 16, 48, 50},
         ModelShape{17, 1, 3, 64, 64, 64}}) {
     register_test("precision/int8_agrees", shape.text(), "", [=] { check_int8_agrees(shape); });
+  }
+  // Even rows; odd ones, with a group of one pixel at their ends; one strip; strips of 200 pixels,
+  // which are more than the patch embedding takes at once; a last strip that is shorter.
+  for (const ModelShape& shape :
+       {ModelShape{64, 2, 9, 2, 32, 32}, ModelShape{96, 2, 4, 3, 36, 51},
+        ModelShape{32, 1, 3, 1, 8, 7}, ModelShape{768, 1, 5, 1, 24, 25, kRelu},
+        ModelShape{768, 2, 9, 2, 40, 32}}) {
+    register_test("precision/int8_strassen", shape.text(), "", [=] { check_int8_strassen(shape); });
   }
 }
 

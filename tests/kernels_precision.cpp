@@ -18,6 +18,7 @@
 #include "tests/kernel_data.h"
 #include "tests/kernel_tests.h"
 #include "tests/precision_data.h"
+#include "tests/strassen_data.h"
 
 namespace convmixer::test {
 namespace {
@@ -39,6 +40,7 @@ struct Case {
   const KernelTable& table;
   Shape s;
   bool depthwise, patch;  // patch: the operands of the patch embedding, 16 bits in int8
+  int levels = 0;         // of Strassen's algorithm
   KernelActivation activation;
   std::vector<float> src, weights;  // (ic, h, w); [oc][ic] or [ic][k][k]
   std::vector<float> bias, scale, shift, unscale, zero, src_scale;
@@ -69,6 +71,12 @@ struct Case {
       for (float& v : shift) v = 128 + 30 * v;
       for (float& v : src_scale) v *= 0.3f;
     }
+  }
+
+  Case(const Case& other, const KernelTable& t)
+      : Case(t, other.s, other.depthwise, other.patch, other.activation) {
+    src = other.src, weights = other.weights, bias = other.bias, scale = other.scale;
+    shift = other.shift, unscale = other.unscale, zero = other.zero, src_scale = other.src_scale;
   }
 
   bool integers() const { return table.precision == kInt8; }
@@ -219,12 +227,16 @@ Words run_product(const Case& t, bool in_pieces) {
   p.dst_block_stride = dst.block_stride;
   p.row_pixels = t.s.w;
   p.gap = gap;
-  const int rows = in_pieces ? 1 : t.s.h;
+  const int rows = in_pieces && t.levels == 0 ? 1 : t.s.h;
   for (int y = 0; y < t.s.h; y += rows) {
     p.panel = src.pixel(y, 0);
     p.pixels = rows * t.s.w;
     p.dst_offset = offsets.data() + y * t.s.w;
     p.gap_before = y == 0;
+    if (t.levels > 0) {
+      run_strassen(t.table, t.activation, t.weights, t.levels, p, in_pieces);
+      continue;
+    }
     for (int tile = 0; tile < tiles; tile += in_pieces ? 1 : tiles) {
       p.tile_begin = tile;
       p.tile_end = in_pieces ? tile + 1 : tiles;
@@ -303,17 +315,7 @@ Words run(const Case& t, bool in_pieces) {
 
 void check(const Case& t) {
   const Words got = run(t, false), pieces = run(t, true);
-  const Case portable = [&] {
-    Case copy(*available_tables(t.table.precision).back(), t.s, t.depthwise, t.patch, t.activation);
-    copy.src = t.src;
-    copy.weights = t.weights;
-    copy.bias = t.bias;
-    copy.scale = t.scale;
-    copy.shift = t.shift;
-    copy.unscale = t.unscale;
-    copy.src_scale = t.src_scale;
-    return copy;
-  }();
+  const Case portable(t, *available_tables(t.table.precision).back());
   const Words same = run(portable, false);
   Comparison comparison(fmt::format("{} {}", t.table.name, text(t.s)));
   const int channels = t.depthwise ? t.s.ic : t.s.oc;
@@ -340,21 +342,27 @@ void check(const Case& t) {
   record_worst(comparison, t.activation);
 }
 
-void check_all_activations(const KernelTable& table, const Shape& s, bool depthwise, bool patch) {
+void check_all_activations(const KernelTable& table, const Shape& s, bool depthwise, bool patch,
+                           int levels = 0) {
   for (const KernelActivation a : {kActIdentity, kActRelu, kActGelu}) {
     SCOPED_TRACE(activation_name(activation_of(a)));
-    check(Case(table, s, depthwise, patch, a));
+    Case t(table, s, depthwise, patch, a);
+    t.levels = levels;
+    check(t);
   }
 }
 
 // The largest sums there are: no pair of products may be cut to 16 bits.
 void check_largest_sums(const KernelTable& table) {
+  const std::tuple<int, bool, bool, int> layers[] = {
+      {1536, false, false, 0}, {table.lanes, true, false, 0}, {16, false, true, 0},
+      {12288, false, true, 0}, {1536, false, false, 1},       {1536, false, false, 2}};
   for (const float sign : {1.0f, -1.0f}) {
-    for (const auto& [ic, depthwise, patch] : {std::tuple{1536, false, false},
-                                               {table.lanes, true, false},
-                                               {16, false, true},
-                                               {12288, false, true}}) {
-      Case t(table, {ic, table.lanes, 9, 10, 10}, depthwise, patch, kActIdentity);
+    for (const auto& [ic, depthwise, patch, levels] : layers) {
+      if (levels > 0 && table.strassen[kActIdentity] == nullptr) continue;
+      const int oc = levels > 0 ? table.oc_tile << levels : table.lanes;
+      Case t(table, {ic, oc, 9, 12, 10}, depthwise, patch, kActIdentity);
+      t.levels = levels;
       std::fill(t.src.begin(), t.src.end(), static_cast<float>(t.most_src()));
       std::fill(t.weights.begin(), t.weights.end(),
                 sign * (ic == 12288 ? 42
@@ -473,6 +481,14 @@ KernelTests precision_tests(const KernelTable& table) {
   const Shape full{lanes, 1, 9, 32, 32};
   add("depthwise", text(full),
       [=](const KernelTable& t) { check_all_activations(t, full, true, false); });
+  for (int levels = 1; table.strassen[kActIdentity] != nullptr && levels <= 2; ++levels) {
+    const int n = 1 << levels, c = n * tile;
+    for (const Shape& s : {Shape{c, c, 1, n, 2}, Shape{3 * c, 2 * c, 1, 2 * n, px + 3},
+                           Shape{n * 2 * table.sum_words + c, c, 1, 2 * n, 3}}) {
+      add("strassen", fmt::format("{}_levels_{}", levels, text(s)),
+          [=](const KernelTable& t) { check_all_activations(t, s, false, false, levels); });
+    }
+  }
   add("rounding", "to_nearest_even", check_rounding);
   if (table.precision == kInt8) {
     add("sums", "largest", check_largest_sums);

@@ -3,88 +3,21 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
 #include "tests/kernel_data.h"
 #include "tests/kernel_tests.h"
+#include "tests/strassen_data.h"
 
 namespace convmixer::test {
 namespace {
-
-// The seven combinations of the quarters of n × m weights (rows of m), in the kernel's order and
-// with loops of the tests' own.
-std::vector<std::vector<float>> combinations(const std::vector<float>& a, int n, int m) {
-  std::vector<std::vector<float>> result(7);
-  for (int o = 0; o < n / 2; ++o) {
-    for (int i = 0; i < m / 2; ++i) {
-      const auto at = [&](int row, int column) {
-        return a[static_cast<std::size_t>((row * n / 2 + o) * m + column * m / 2 + i)];
-      };
-      const float a11 = at(0, 0), a12 = at(0, 1), a21 = at(1, 0), a22 = at(1, 1);
-      const float all[] = {a11 + a22, a21 + a22, a22, a11, a21 - a11, a11 + a12, a12 - a22};
-      for (std::size_t k = 0; k < 7; ++k) result[k].push_back(all[k]);
-    }
-  }
-  return result;
-}
-
-Framed pack(const KernelTable& table, const Layer& layer, int levels) {
-  std::vector<std::vector<float>> products{layer.weights};
-  int oc = layer.oc, ic = layer.ic;
-  for (int level = 0; level < levels; ++level, oc /= 2, ic /= 2) {
-    std::vector<std::vector<float>> next;
-    for (const std::vector<float>& a : products) {
-      for (std::vector<float>& m : combinations(a, oc, ic)) next.push_back(std::move(m));
-    }
-    products = std::move(next);
-  }
-  Framed packed(products.size() * static_cast<std::size_t>(oc) * static_cast<std::size_t>(ic));
-  const int tile = table.oc_tile;
-  float* dst = packed.data();
-  for (int t = 0; t < oc; t += tile) {
-    for (const std::vector<float>& a : products) {
-      for (int i = 0; i < ic; ++i) {
-        for (int o = t; o < t + tile; ++o) *dst++ = a[static_cast<std::size_t>(o * ic + i)];
-      }
-    }
-  }
-  return packed;
-}
 
 struct StrassenCall {
   StrassenCall(const KernelTable& table, const Layer& layer, const std::vector<float>& src,
                const std::vector<float>& unscale_values, int pixels, int levels)
       : product(table, layer, src, placement_of(table, layer.oc, pixels)),
-        weights(pack(table, layer, levels)),
         unscale(pack_channels(unscale_values, table.oc_tile)),
-        block_stride((pixels / (1 << levels) + 1) * static_cast<ptrdiff_t>(table.lanes)),
-        panel(static_cast<std::size_t>((levels == 2 ? 49 : 7) *
-                                       product_stride(table, layer.ic, levels))),
-        sums(static_cast<std::size_t>((levels == 2 ? 21 : 5) * (pixels / (1 << levels)) *
-                                      table.oc_tile)) {
-    const int parts = 1 << levels, blocks = layer.ic / table.lanes / parts;
-    params.product = product.params;
-    params.product.weights = weights.data();
-    params.product.tile_end = layer.oc / parts / table.oc_tile;
-    params.product.unscale = unscale.data();
-    params.product.panel = panel.data();
-    params.product.panel_block_stride = block_stride;
-    params.levels = levels;
-    params.product_stride = product_stride(table, layer.ic, levels);
-    params.sums = sums.data();
-    const PointwiseParams& plain = product.params;
-    for (int b = 0; b < blocks; ++b) {
-      const StrassenPanelParams p{plain.panel + b * plain.panel_block_stride,
-                                  blocks * plain.panel_block_stride,
-                                  pixels,
-                                  levels,
-                                  panel.data() + b * block_stride,
-                                  params.product_stride};
-      table.strassen_panel(&p);
-    }
-  }
-  ptrdiff_t product_stride(const KernelTable& table, int ic, int levels) const {
-    return (ic / table.lanes >> levels) * block_stride;
+        operands(table, layer.weights, levels, product.params) {
+    operands.params.product.unscale = unscale.data();
   }
   static Placement placement_of(const KernelTable& table, int oc, int pixels) {
     Placement p = Placement::planes(table, oc, ceil_div(pixels, 5), 5, 2);
@@ -92,10 +25,8 @@ struct StrassenCall {
     return p;
   }
   PointwiseCall product;
-  Framed weights, unscale;
-  ptrdiff_t block_stride;
-  Framed panel, sums;
-  StrassenParams params{};
+  Framed unscale;
+  StrassenOperands operands;
 };
 
 std::vector<float> values(Random& random, int c, int pixels, bool integers) {
@@ -117,7 +48,7 @@ void check_against_oracle(const KernelTable& table, int ic, int oc, int pixels, 
     scaled.weights[i] /= unscale[i / static_cast<std::size_t>(ic)];
   }
   StrassenCall call(table, scaled, src, unscale, pixels, levels);
-  table.strassen[activation](&call.params);
+  table.strassen[activation](&call.operands.params);
 
   const reference::Result want =
       reference::pointwise(reference::Tensor(1, ic, 1, pixels, src.data()), oc,
@@ -161,9 +92,9 @@ void check_tile_ranges(const KernelTable& table, int levels) {
                            ones(static_cast<std::size_t>(oc), 1.0f);
   StrassenCall whole(table, layer, src, ones, pixels, levels),
       split(table, layer, src, ones, pixels, levels);
-  table.strassen[kActGelu](&whole.params);
+  table.strassen[kActGelu](&whole.operands.params);
   for (int tile = tiles - 1; tile >= 0; --tile) {
-    StrassenParams part = split.params;
+    StrassenParams part = split.operands.params;
     part.product.tile_begin = tile;
     part.product.tile_end = tile + 1;
     table.strassen[kActGelu](&part);

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operands of a Strassen product, from those of the plain one.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "tests/check.h"
+
+namespace convmixer::test {
+
+struct StrassenOperands {
+  // `weights` (oc, ic), oc of all of plain's blocks, are combined by loops of the tests' own; the
+  // panel is made of the plain one, which `plain` points to, by the kernel. Nothing is left of
+  // both.
+  StrassenOperands(const KernelTable& table, const std::vector<float>& weights, int levels,
+                   const PointwiseParams& plain);
+  StrassenOperands(const StrassenOperands&) = delete;
+
+  std::ptrdiff_t block_stride, product_stride;
+  Framed weights, panel, sums;
+  StrassenParams params;
+};
+
+// The same as the plain product; dst's tiles in one call, or each of the first part's in one.
+void run_strassen(const KernelTable& table, KernelActivation activation,
+                  const std::vector<float>& weights, int levels, const PointwiseParams& plain,
+                  bool tile_by_tile);
+
+}  // namespace convmixer::test
