@@ -187,16 +187,15 @@ void Layers::head() {
 std::string Layers::check_pointwise() {
   const PackedPointwise& w = block().pointwise;
   const PointwiseParams p = multiply(w.weights.data(), 0);
+  const bool balanced = w.strassen > 0 && table_.precision == kFp32;
   const auto src = [&](int c, int i) {
     const float value = panel_value(panel_.data(), p.panel_block_stride, c, i);
-    // Strassen's balance, which the weights undo; bytes have none.
-    return w.strassen == 0 || table_.precision != kFp32
-               ? value
-               : value / block().depthwise.src_scale[static_cast<std::size_t>(c)];
+    // Strassen's balance, which the weights undo.
+    return balanced ? value / block().depthwise.src_scale[static_cast<std::size_t>(c)] : value;
   };
   const auto dst = [&](int c, int i) { return plane_value(p.dst, c, i); };
   return bench::check_pointwise(graph_.nodes[1].body[1], src, dst,
-                                {table_.precision, w.strassen > 0 ? 8.0 : 1.0});
+                                {table_.precision, balanced ? 8.0 : 1.0});
 }
 
 // The last channel block, over the whole image.

@@ -161,19 +161,21 @@ def models_section(models):
 
 
 def peers_table(rows, precision):
-    """Of one precision; below fp32 without two levels, which only fp32 has, and with the ratio to our fp32."""
+    """Of one precision; below fp32 with the ratio to our fp32. Two levels where there are any."""
     rows = [r for r in rows if r.get("precision", "fp32") == precision]
-    shown, ours = list(dict.fromkeys(r["contender"] for r in rows)), ["convmixer", "convmixer_two"]
-    header = ["model", "batch"] + [LIBRARIES.get(c, c) for c in shown] + ["ours : the best other"]
-    header.append("two levels : the best other" if precision == "fp32" else "ours : our fp32")
+    shown = list(dict.fromkeys(r["contender"] for r in rows))
+    ratios = {"ours : the best other": ("convmixer", "ratio")}
+    if "convmixer_two" in shown:
+        ratios["two levels : the best other"] = "convmixer_two", "ratio"
+    if precision != "fp32":
+        ratios["ours : our fp32"] = "convmixer", "ratio_to_fp32"
+    header = ["model", "batch"] + [LIBRARIES.get(c, c) for c in shown] + list(ratios)
     lines = []
     for preset, batch in dict.fromkeys((r["preset"], r["batch"]) for r in rows):
         of = {r["contender"]: r for r in rows if (r["preset"], r["batch"]) == (preset, batch)}
-        ratios = [of.get(c, {}).get("ratio") for c in ours]
-        if precision != "fp32":
-            ratios[1] = of.get("convmixer", {}).get("ratio_to_fp32")
+        values = [of.get(contender, {}).get(name) for contender, name in ratios.values()]
         lines.append([short(preset), batch] + [spread(of[c]) if c in of else "–" for c in shown]
-                     + [f"{ratio:.2f}" if ratio else "–" for ratio in ratios])
+                     + [f"{value:.2f}" if value else "–" for value in values])
     errors = {c: max(r.get("max_error", 0) for r in rows if r["contender"] == c) for c in shown}
     agreement = ", ".join(f"{LIBRARIES.get(c, c)} {error:.0e}" for c, error in errors.items() if error)
     return f"""#### {precision}

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 namespace convmixer {
+
 std::ptrdiff_t panel_stride(const KernelTable& table, int pixels) {
   return panel_stride(table.lanes, table.per_word, pixels);
 }
@@ -128,8 +129,8 @@ StrassenLayout::StrassenLayout(const KernelTable& table, int dim, int pixel_coun
       product_stride(static_cast<std::ptrdiff_t>(
           spread_stride(static_cast<std::size_t>(blocks * block_stride)))),
       staged_words(static_cast<std::size_t>(parts * staged_stride)) {
-  const int products = levels == 2 ? 49 : 7, results = levels == 2 ? 16 + 4 + 1 : 4 + 1;
-  panel_words = static_cast<std::size_t>(products * product_stride);
+  const int results = levels == 2 ? 16 + 4 + 1 : 4 + 1;
+  panel_words = static_cast<std::size_t>(strassen_products(levels) * product_stride);
   sum_words = static_cast<std::size_t>(results * (pixels / parts) * table.oc_tile);
 }
 

@@ -28,7 +28,8 @@ struct Activations {
   }
 };
 
-// Sees the activations of an fp32 plan of ours without Strassen products, whose panels are scaled.
+// Sees the activations of an fp32 plan of ours without Strassen products, whose panels are not the
+// activations.
 class Observer {
  public:
   virtual ~Observer() = default;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A chunk of images through our own kernels: one call of the threads, a barrier after each layer.
 #include <algorithm>
+#include <cassert>
 #include <utility>
 #include <vector>
 
@@ -136,8 +137,9 @@ class NativeRunner : public Runner {
   }
 
   // Depth-first: the strip's depthwise results of all channels go into the panel, which stays in
-  // the thread's cache, and the pointwise product reads it there. (Where the output channels are
-  // split, each part computes the panel for itself: no thread waits for another inside a layer.)
+  // the thread's cache (that of a Strassen product in L3), and the pointwise product reads it
+  // there. (Where the output channels are split, each part computes the panel for itself: no thread
+  // waits for another inside a layer.)
   void block(std::size_t index, const Task& t, const float* src, float* panel, float* scratch,
              float* dst) const {
     const NativeBlock& b = native_.blocks[index];
@@ -161,9 +163,10 @@ class NativeRunner : public Runner {
   }
 
   // A block of each part of the channels at a time, of which a block of each product is made while
-  // they are in L1.
+  // they are in L1 (or L2, with two levels).
   void strassen_block(const NativeBlock& b, const Task& t, const float* image, float* panel,
                       float* scratch, float* dst) const {
+    assert(observer_ == nullptr);  // the panel holds sums of channels
     const KernelTable& table = *native_.table;
     const StrassenLayout s(table, plan_.geometry.dim, t.pixels(layout_.w), b.pointwise.strassen);
     for (int c = 0; c < s.blocks; ++c) {

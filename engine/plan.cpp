@@ -82,10 +82,10 @@ struct StrassenChoice {
 
 StrassenChoice choose_strassen(const PlanOptions& options, const Geometry& geometry,
                                const KernelTable& table) {
-  if (table.strassen[kActIdentity] == nullptr) {
-    return {0, fmt::format("{} has no such products", table.name)};
-  }
   if (options.strassen == Strassen::kOff) return {0, "Strassen is switched off"};
+  if (table.strassen[kActIdentity] == nullptr) {
+    return {0, fmt::format("{} has no Strassen products", table.name)};
+  }
   std::string reason = refuse_strassen(geometry, table, 1);
   if (options.strassen == Strassen::kOn) return {reason.empty() ? 1 : 0, reason};
   if (reason.empty() && options.low_memory) reason = "low memory is asked for";

@@ -139,8 +139,8 @@ int strassen_rows(const Geometry& g, const KernelTable& table, int levels) {
     if (rows * g.w % parts != 0) return false;
     return table.per_word == 1 || (rows % parts == 0 && rows / parts * g.w % table.per_word == 0);
   };
-  const int most = std::max(1, levels * kLevelPixels / g.w);
-  for (int rows = std::min(most, g.h); rows >= 1; --rows) {
+  const int least = table.per_word == 1 ? 1 : parts;
+  for (int rows = std::min(std::max(least, levels * kLevelPixels / g.w), g.h); rows >= 1; --rows) {
     if (can_be_cut(rows) && can_be_cut(g.h % rows) && rows * g.w <= kMostStripPixels) return rows;
   }
   return 0;
@@ -177,14 +177,16 @@ std::string refuse_strassen(const Geometry& g, const KernelTable& table, int lev
     return fmt::format("rows of {} pixels are longer than {}", g.w, kMostStripPixels);
   }
   if (strassen_rows(g, table, levels) == 0) {
-    return fmt::format("{}×{} pixels make no strips of {} parts", g.h, g.w, parts);
+    return fmt::format("{}×{} pixels make no strips of {} {}", g.h, g.w, parts,
+                       table.per_word == 1 ? "parts" : "parts of whole rows, each of even pixels");
   }
   return "";
 }
 
 // Measured (docs/performance.md), products alone: with avx512 a level gains 3 % at 256 channels and
-// 10 % at 768, with avx2 nothing at 256 and 8 % at 768; a second one gains 3 to 9 % from 768 on. Of
-// bytes the same holds.
+// 10 % at 768 (before sums stayed in cache), with avx2 2 % or less of a model at 256 and 5 % and
+// more from 512 on, of bytes nothing at 256 and 6 to 10 % from 512 on; a second one gains up to 12
+// % from 768 on.
 std::string doubt_strassen(const Geometry& g, const KernelTable& table, int levels) {
   if (table.name == std::string_view("portable")) return "portable gains nothing";
   const int least_dim = levels == 2 ? 768 : table.lanes >= 16 ? 256 : 512;

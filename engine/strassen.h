@@ -23,9 +23,9 @@ namespace convmixer {
 // Rows of pixels a strip, the operand of one product: at most 128 pixels (or one row, of up to
 // 256), with two levels 256 (their halves and quarters are 64: half of it is 2 to 8 % slower, since
 // each weight would be used too little), a multiple of 2^levels in every strip; 0 where no number
-// of rows will do. Where pixels share a word, its parts are whole rows too, of an even number of
-// pixels. It depends on the image alone: pixels that share roundings must not change with batch or
-// threads.
+// of rows will do. Where pixels share a word, the parts are whole rows, together of an even number
+// of pixels (and a strip has at least one row for each part). It depends on the image alone: pixels
+// that share roundings must not change with batch or threads.
 int strassen_rows(const Geometry& geometry, const KernelTable& table, int levels);
 
 struct Balance {
@@ -44,8 +44,8 @@ std::string doubt_strassen(const Geometry& geometry, const KernelTable& table, i
 // Why this layer would lose accuracy, or "".
 std::string refuse_strassen(const Balance& balance);
 
-// [oc tile of the first 1/n][7^levels][ic / n words' values][oc tile]: what the products multiply,
-// n = 2^levels, of dim × dim weights row by row.
+// [oc tile of the first 1/n][7^levels][dim / n][oc tile], n = 2^levels: what the products multiply,
+// of dim × dim weights row by row.
 Buffer<float> strassen_weights(const float* weights, int dim, int oc_tile, int levels);
 
 // As pack_pointwise, for KernelTable::strassen.

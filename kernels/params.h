@@ -40,6 +40,8 @@ struct PointwiseParams {
   int gap, gap_before;
 };
 
+constexpr int strassen_products(int levels) { return levels == 2 ? 49 : 7; }
+
 // The same result with other roundings, by one or two levels of Strassen's algorithm: output
 // channels, input channels and pixels are halved, seven products of half size make the four
 // quarters of dst, and with two levels each of the seven is made so too.
@@ -52,17 +54,17 @@ struct PointwiseParams {
 // on the range of tiles; a NaN or an infinity spreads to those pixels, and to channels as far
 // apart.
 struct StrassenParams {
-  // weights: [oc tile of the first 1/n][7^levels][ic / n][kOcTile]. The tiles in the range stand
-  // for themselves and for those as far into the other parts.
+  // weights: [oc tile of the first 1/n][7^levels][words of ic / n channels][kOcTile]. The tiles in
+  // the range stand for themselves and for those as far into the other parts.
   PointwiseParams product;
   int levels;
   ptrdiff_t product_stride;  // of the panel; panel_block_stride is that within a product
   float* sums;  // room for (4^(levels + 1) − 1) / 3 · pixels / n · kOcTile floats, of this call
 };
 
-// The panel of such products, [7^levels][ic_blk / n][pixels / n][lanes], and in it a block of each
-// of the seven, or 49. It is made of n blocks of X, `src_stride` words apart, each of `pixels`
-// pixels: of channel block b and those 1 … n − 1 times ic_blk / n behind it.
+// The panel of such products, [7^levels][ic_blk / n][pixels / n][lanes values], and in it a block
+// of each of the seven, or 49. It is made of n blocks of X, `src_stride` words apart, each of
+// `pixels` pixels: of channel block b and those 1 … n − 1 times ic_blk / n behind it.
 struct StrassenPanelParams {
   const float* src;
   ptrdiff_t src_stride;

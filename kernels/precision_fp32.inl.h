@@ -17,8 +17,10 @@
 //   Element                 of the patch embedding's panel
 //   Patches                 the P of the patch embedding's operands, which needs of all this only
 //                           accumulate, to_float, add_sums, store_patch, Element and two constants
-//   Strassen                the P of Strassen products, where kStrassen: there are such
-// kUnscale: sums are int32, and zero points and scales lead to reals. kBorder: the border's value
+//   Strassen                the P of Strassen products, where kStrassen: there are such. It needs
+//                           accumulate, to_float, the sums' and the values' functions, two
+//                           constants
+// kUnscale: scales (of int32, zero points too) lead from sums to reals. kBorder: the border's value
 // is the layer's, and is written with its pixels. kExactGelu: GELU to fp32's accuracy.
 // kDiffusedPixels, where kPerWord is more than 1: so many pixels of a row, from a multiple of it
 // on, share the errors of rounding them; 0: none do.

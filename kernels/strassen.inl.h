@@ -14,10 +14,11 @@
 // own.)
 //
 // A's combinations are packed once. X's are formed as the depthwise layer makes its blocks, while
-// these are in L1, and written to the panel instead of X. The product then takes one tile of output
-// channels of all quarters at a time: its sums, of 4 quarters or 16 sixteenths, stay in a small
-// buffer, and dst is written once. (Kept in dst, between one product and the next, they would be
-// fetched from L2 or L3 and written back three times, and every store would wait for its line.)
+// these are in L1 (or L2, with two levels), and written to the panel instead of X. The product then
+// takes one tile of output channels of all quarters at a time: its sums, of 4 quarters or 16
+// sixteenths, stay in a small buffer, and dst is written once. (Kept in dst, between one product
+// and the next, they would be fetched from L2 or L3 and written back three times, and every store
+// would wait for its line.)
 #pragma once
 
 #include "kernels/pointwise.inl.h"
@@ -45,8 +46,8 @@ void strassen_operand(const float* src, ptrdiff_t src_stride, int blocks, int wo
     return src + kOperand.row[i] * blocks * src_stride + kOperand.column[i] * words;
   };
   for (int block = 0; block < blocks; ++block) {
-    const float *const a = quarter(0) + block * src_stride, *const b =
-                                                                quarter(1) + block * src_stride;
+    const float* const a = quarter(0) + block * src_stride;
+    const float* const b = quarter(1) + block * src_stride;
     float* const to = dst + block * dst_stride;
     for (int i = 0; i < words; i += kLanes) {
       Vec v = load(a + i);
@@ -86,45 +87,45 @@ void strassen_panel(const StrassenPanelParams* params) {
   });
 }
 
-// a += sign_a · src and b += sign_b · src; a sign of 0 stands for a = src or b = src.
-template <class P, int SignA, int SignB>
-void add_to_both(float* a, float* b, const float* src, ptrdiff_t n) {
-  const auto added = [](float* at, Vec v, int sign) __attribute__((always_inline)) {
-    return sign == 0 ? v : sign > 0 ? P::add_sums(load(at), v) : P::subtract_sums(load(at), v);
-  };
-  for (ptrdiff_t i = 0; i < n; i += kLanes) {
-    const Vec v = load(src + i);
-    store(a + i, added(a + i, v, SignA));
-    store(b + i, added(b + i, v, SignB));
-  }
+// sums + Sign · v, or v where Sign is 0.
+template <class P, int Sign>
+Vec added(const float* sums, Vec v) {
+  if constexpr (Sign == 0) return v;
+  if constexpr (Sign > 0) return P::add_sums(load(sums), v);
+  if constexpr (Sign < 0) return P::subtract_sums(load(sums), v);
 }
 template <class P, int Sign>
 void add_to(float* a, const float* src, ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; i += kLanes) store(a + i, added<P, Sign>(a + i, load(src + i)));
+}
+template <class P, int SignA, int SignB>
+void add_to_both(float* a, float* b, const float* src, ptrdiff_t n) {
   for (ptrdiff_t i = 0; i < n; i += kLanes) {
     const Vec v = load(src + i);
-    store(a + i, Sign == 0  ? v
-                 : Sign > 0 ? P::add_sums(load(a + i), v)
-                            : P::subtract_sums(load(a + i), v));
+    store(a + i, added<P, SignA>(a + i, v));
+    store(b + i, added<P, SignB>(b + i, v));
   }
 }
 
-// One tile of output channels, as its products follow each other in weights and panel.
-struct StrassenTile {
-  const float *panel, *weights;
+// The products of a tile of output channels, which follow each other in weights and panel. Behind
+// the last tile's, `end`, the next call's begin at `begin`.
+struct StrassenProducts {
+  const float *panel, *weights, *begin, *end;
   ptrdiff_t panel_block_stride, product_stride;
-  int pixels, ic;                                                              // of a product
-  ptrdiff_t sums() const { return static_cast<ptrdiff_t>(pixels) * kOcTile; }  // of a product
+  int pixels, ic;  // of one
+  ptrdiff_t sums() const { return static_cast<ptrdiff_t>(pixels) * kOcTile; }
 };
 
 // c (+)= the next 7^Levels products. c are the quarters C11, C12, C21, C22 one after the other,
 // each of the next level, at the end [pixel][kOcTile]. `scratch`: of a quarter, and of the levels
 // below.
 template <class P, int Levels>
-void strassen_sums(StrassenTile& t, bool first, float* c, float* scratch) {
+void strassen_sums(StrassenProducts& t, bool first, float* c, float* scratch) {
   if constexpr (Levels == 0) {
     const float* const weights = t.weights;
     t.weights += static_cast<ptrdiff_t>(t.ic) / P::kPerWord * kOcTile;
-    sum_tile<P>(t.panel, t.panel_block_stride, t.pixels, t.ic, weights, t.weights, first, c);
+    const float* const next = t.weights == t.end ? t.begin : t.weights;
+    sum_tile<P>(t.panel, t.panel_block_stride, t.pixels, t.ic, weights, next, first, c);
     t.panel += t.product_stride;
   } else {
     const ptrdiff_t n = t.sums() << 2 * (Levels - 1);
@@ -163,11 +164,15 @@ template <class P, KernelActivation A, int Levels>
 void strassen_tiles(const StrassenParams& s) {
   using Products = typename P::Strassen;
   const PointwiseParams& p = s.product;
-  constexpr int kParts = 1 << Levels, kProducts = Levels == 2 ? 49 : 7;
-  StrassenTile tile{p.panel,          p.weights,         p.panel_block_stride,
-                    s.product_stride, p.pixels / kParts, p.ic / kParts};
-  tile.weights +=
-      static_cast<ptrdiff_t>(p.tile_begin) * kProducts * (tile.ic / P::kPerWord) * kOcTile;
+  constexpr int kParts = 1 << Levels;
+  const int ic = p.ic / kParts;
+  const ptrdiff_t tile_words =
+      static_cast<ptrdiff_t>(strassen_products(Levels)) * (ic / P::kPerWord) * kOcTile;
+  const float *const begin = p.weights + p.tile_begin * tile_words, *const end =
+                                                                        p.weights +
+                                                                        p.tile_end * tile_words;
+  StrassenProducts tile{
+      p.panel, begin, begin, end, p.panel_block_stride, s.product_stride, p.pixels / kParts, ic};
   float* const scratch = s.sums + kParts * kParts * tile.sums();
   for (int t = p.tile_begin; t < p.tile_end; ++t) {
     tile.panel = p.panel;

@@ -159,22 +159,25 @@ void check_int8_strassen(const ModelShape& shape) {
     if (v.table == nullptr) continue;
     SCOPED_TRACE(v.name);
     if (v.table->strassen[kActIdentity] == nullptr) {
-      expect_error(Code::kUnsupported, "has no such products",
+      expect_error(Code::kUnsupported, "has no Strassen products",
                    [&] { plan_of(c, v.isa, kInt8, scales, Strassen::kOn); });
       EXPECT_EQ(plan_of(c, v.isa, kInt8, scales, Strassen::kTwo)->strassen_levels(), 0);
       continue;
     }
     const auto plain = plan_of(c, v.isa, kInt8, scales, Strassen::kOff);
+    if (plain->implementation() != v.name) continue;  // another one of this isa is better here
     EXPECT_EQ(plain->strassen_levels(), 0);
-    const Run want = run(plain, 1, 0, c.images.bytes.data(), 3);
-    for (const auto& [strassen, levels] : {std::pair{Strassen::kOn, 1},
-                                           {Strassen::kTwo, shape.dim < 512   ? 0
-                                                            : shape.dim < 768 ? 1
-                                                                              : 2}}) {
+    const float* const floats = c.images.floats.data();
+    const std::uint8_t* const bytes = c.images.bytes.data();
+    const Run want = run(plain, 1, 0, floats, 3), of_bytes = run(plain, 1, 0, bytes, 3);
+    const int one = shape.dim < 512 ? 0 : 1, two = shape.dim < 768 ? one : 2;
+    for (const auto& [strassen, levels] :
+         {std::pair{Strassen::kOn, 1}, {Strassen::kAuto, one}, {Strassen::kTwo, two}}) {
       const auto plan = plan_of(c, v.isa, kInt8, scales, strassen);
       EXPECT_EQ(plan->strassen_levels(), levels);
-      for (const int threads : {1, 3}) {
-        EXPECT_TRUE(same_runs(want, run(plan, threads, 0, c.images.bytes.data(), 3)));
+      for (const auto& [threads, chunk] : {std::pair{1, 0}, {3, 0}, {7, 1}, {5, 2}}) {
+        EXPECT_TRUE(same_runs(want, run(plan, threads, chunk, floats, 3)));
+        EXPECT_TRUE(same_runs(of_bytes, run(plan, threads, chunk, bytes, 3)));
       }
     }
   }
@@ -197,6 +200,17 @@ TEST(Precision, AutoIsBf16WhereTheCpuHasIt) {
   }
 }
 
+TEST(Precision, AutoIsFp32WhereStrassenIsAskedFor) {
+  PlanOptions options;
+  options.precision = PrecisionOption::kAuto;
+  for (const Strassen strassen : {Strassen::kOn, Strassen::kTwo}) {
+    options.strassen = strassen;
+    const Choice choice = choose_variants(options);
+    EXPECT_EQ(choice.precision, kFp32);
+    EXPECT_EQ(choice.not_bf16.at(0), "bf16: Strassen products are asked for");
+  }
+}
+
 TEST(Precision, WhatCannotRunIsRefused) {
   const Case c({20, 1, 3, 2, 8, 8}, 1);
   PlanOptions options;
@@ -206,7 +220,10 @@ TEST(Precision, WhatCannotRunIsRefused) {
   expect_error(Code::kUnsupported, "isa avx2", make);
   options.isa = "portable";
   options.strassen = Strassen::kOn;
-  expect_error(Code::kUnsupported, "portable_bf16 has no such products", make);
+  expect_error(Code::kUnsupported, "portable_bf16 has no Strassen products", make);
+  options.strassen = Strassen::kTwo;
+  EXPECT_EQ(make_plan(c.graph, kMean, kStd, options)->products.at(0),
+            "plain: portable_bf16 has no Strassen products");
   options.strassen = Strassen::kAuto;
   options.isa = "";
   options.onednn = OneDnn::kOn;

@@ -120,15 +120,34 @@ void check_bundled(const EngineVariant& variant) {
   EXPECT_LE(share, 1);
 }
 
-// Rows in which one weight does all the work, 512 channels wide.
-Graph lopsided_graph() {
+// In the last block's rows one weight does all the work.
+Graph lopsided_graph(const ModelShape& shape) {
   Random random(31);
-  Graph graph = random_graph({512, 1, 3, 4, 24, 24}, random);
-  Node& node = find_node(graph.nodes, "blocks.0.pointwise");
+  Graph graph = random_graph(shape, random);
+  Node& node = find_node(graph.nodes, fmt::format("blocks.{}.pointwise", shape.depth - 1));
+  const auto dim = static_cast<std::size_t>(shape.dim);
   std::vector<float> weights(node.weights.size);
-  for (std::size_t o = 0; o < 512; ++o) weights[o * 512 + o] = 1;
+  for (std::size_t o = 0; o < dim; ++o) weights[o * dim + o] = 1;
   node.weights = Weights::own(std::move(weights));
   return graph;
+}
+
+// A plain block behind one of Strassen products, over the same strips.
+void check_mixed(const EngineVariant& variant) {
+  if (variant.name == "portable") GTEST_SKIP() << "portable gains nothing";
+  const ModelShape shape{768, 2, 3, 1, 10, 32};
+  const Graph graph = lopsided_graph(shape);
+  Random random(43);
+  const Images images(shape, 2, random);
+  const reference::Output want = reference::evaluate(graph, images.tensor);
+  for (const Strassen strassen : {Strassen::kAuto, Strassen::kTwo}) {
+    const auto plan = strassen_plan(variant, graph, strassen);
+    EXPECT_EQ(plan->strassen_levels(), strassen == Strassen::kTwo ? 2 : 1);
+    EXPECT_NE(plan->products.at(1).find("plain: its weights' spread"), std::string::npos);
+    const Run got = run(plan, 2, 0, images.floats.data(), 2);
+    EXPECT_LE(share_of_limit(want, got.logits), 1);
+    EXPECT_TRUE(same_runs(got, run(plan, 7, 1, images.floats.data(), 2)));
+  }
 }
 
 // Two levels, 768 channels wide; bits as above.
@@ -161,7 +180,8 @@ void check_choice(const EngineVariant& variant) {
               large = random_graph({512, 1, 3, 4, 24, 24}, random),
               few = random_graph({512, 1, 3, 4, 16, 16}, random),
               uneven = random_graph({130, 1, 3, 4, 16, 16}, random),
-              odd = random_graph({128, 1, 3, 4, 12, 12}, random), lopsided = lopsided_graph();
+              odd = random_graph({128, 1, 3, 4, 12, 12}, random),
+              lopsided = lopsided_graph({512, 1, 3, 4, 24, 24});
   const auto products = [&](const Graph& graph, Strassen strassen, bool low_memory = false) {
     return strassen_plan(variant, graph, strassen, low_memory)->products.at(0);
   };
@@ -223,6 +243,7 @@ void add_strassen_tests(const EngineVariant& variant) {
   register_test(suite, "spread", "", [=] { check_spread(variant); });
   register_test(suite, "bundled", "", [=] { check_bundled(variant); });
   register_test(suite, "two_levels", "", [=] { check_two_levels(variant); });
+  register_test(suite, "mixed", "", [=] { check_mixed(variant); });
   register_test(suite, "choice", "", [=] { check_choice(variant); });
 }
 

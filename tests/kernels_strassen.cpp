@@ -71,6 +71,7 @@ void check_against_oracle(const KernelTable& table, int ic, int oc, int pixels, 
   }
   EXPECT_TRUE(comparison.result());
   EXPECT_TRUE(padding_intact(table, call.product.placement, call.product.dst, oc));
+  EXPECT_TRUE(call.operands.intact());
   record_worst(comparison, activation);
 }
 

@@ -54,10 +54,11 @@ Framed pack(const KernelTable& table, const std::vector<float>& weights, int lev
 StrassenOperands::StrassenOperands(const KernelTable& table,
                                    const std::vector<float>& plain_weights, int levels,
                                    const PointwiseParams& plain)
-    : block_stride((plain.pixels >> levels) / table.per_word * table.lanes + 16),
+    : block_words((plain.pixels >> levels) * table.lanes / table.per_word),
+      block_stride(block_words + 16),
       product_stride((plain.ic / table.lanes >> levels) * block_stride),
       weights(pack(table, plain_weights, levels, plain.oc_blk * table.lanes, plain.ic)),
-      panel(static_cast<std::size_t>((levels == 2 ? 49 : 7) * product_stride)),
+      panel(static_cast<std::size_t>(strassen_products(levels) * product_stride)),
       sums(static_cast<std::size_t>((levels == 2 ? 21 : 5) * (plain.pixels >> levels) *
                                     table.oc_tile)),
       params{plain, levels, product_stride, sums.data()} {
@@ -77,6 +78,16 @@ StrassenOperands::StrassenOperands(const KernelTable& table,
   params.product.tile_end = plain.oc_blk * table.lanes / table.oc_tile >> levels;
 }
 
+testing::AssertionResult StrassenOperands::intact() const {
+  if (!sums.frame_intact()) return testing::AssertionFailure() << "written around the sums";
+  if (!panel.frame_intact()) return testing::AssertionFailure() << "written around the panel";
+  for (std::size_t i = 0; i < panel.size(); ++i) {
+    if (static_cast<std::ptrdiff_t>(i) % block_stride < block_words || panel.untouched(i)) continue;
+    return testing::AssertionFailure() << "written between the panel's blocks, word " << i;
+  }
+  return testing::AssertionSuccess();
+}
+
 void run_strassen(const KernelTable& table, KernelActivation activation,
                   const std::vector<float>& weights, int levels, const PointwiseParams& plain,
                   bool tile_by_tile) {
@@ -88,6 +99,7 @@ void run_strassen(const KernelTable& table, KernelActivation activation,
     p.tile_end = tile_by_tile ? tile + 1 : tiles;
     table.strassen[activation](&operands.params);
   }
+  EXPECT_TRUE(operands.intact());
 }
 
 }  // namespace convmixer::test

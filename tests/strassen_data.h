@@ -18,7 +18,10 @@ struct StrassenOperands {
                    const PointwiseParams& plain);
   StrassenOperands(const StrassenOperands&) = delete;
 
-  std::ptrdiff_t block_stride, product_stride;
+  // After a call: nothing around the panel and the sums, or between the panel's blocks.
+  testing::AssertionResult intact() const;
+
+  std::ptrdiff_t block_words, block_stride, product_stride;  // of the panel
   Framed weights, panel, sums;
   StrassenParams params;
 };

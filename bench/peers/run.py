@@ -104,11 +104,15 @@ def open_ours(library, path, name, config, a):
     what is wrong with a file."""
     fp32 = Network(library, path, a.threads, a.isa)
     ours = {("convmixer", "fp32"): fp32}
-    two_levels = Network(library, path, a.threads, a.isa, STRASSEN_TWO)
-    if two_levels.info.strassen_levels == 2:  # where two do not win it runs the same as ours
-        ours["convmixer_two", "fp32"] = two_levels
-    else:
-        two_levels.close()
+
+    def open_two_levels(src, precision):
+        network = Network(library, src, a.threads, a.isa, STRASSEN_TWO, precision)
+        if network.info.strassen_levels == 2:
+            ours["convmixer_two", precision] = network
+        else:  # where two do not win it runs the same as ours
+            network.close()
+
+    open_two_levels(path, "fp32")
     for precision in [p for p in a.precisions or PRECISIONS if p != "fp32"]:
         src = path
         if precision == "int8":
@@ -117,6 +121,7 @@ def open_ours(library, path, name, config, a):
             fp32.calibrate(src, preset_models.calibration_images(config))
         try:
             ours["convmixer", precision] = Network(library, src, a.threads, a.isa, precision=precision)
+            open_two_levels(src, precision)
         except Error as error:
             if a.precisions or error.status != UNSUPPORTED:
                 raise
