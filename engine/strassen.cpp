@@ -173,12 +173,12 @@ std::string refuse_strassen(const Geometry& g, const KernelTable& table, int lev
   if (g.dim % (parts * table.oc_tile) != 0) {
     return fmt::format("dim {} is no multiple of {}", g.dim, parts * table.oc_tile);
   }
-  if (g.w > kMostStripPixels) {
-    return fmt::format("rows of {} pixels are longer than {}", g.w, kMostStripPixels);
-  }
+  const int longest = table.per_word == 1 ? kMostStripPixels : kMostStripPixels / parts;
+  if (g.w > longest) return fmt::format("rows of {} pixels are longer than {}", g.w, longest);
   if (strassen_rows(g, table, levels) == 0) {
-    return fmt::format("{}×{} pixels make no strips of {} {}", g.h, g.w, parts,
-                       table.per_word == 1 ? "parts" : "parts of whole rows, each of even pixels");
+    return fmt::format("{}×{} pixels make no strips, of {} pixels or fewer, of {} {}", g.h, g.w,
+                       levels * kLevelPixels, parts,
+                       table.per_word == 1 ? "parts" : "parts of whole rows and even pixels");
   }
   return "";
 }

@@ -472,12 +472,13 @@ void add_precision_tests() {
         ModelShape{17, 1, 3, 64, 64, 64}}) {
     register_test("precision/int8_agrees", shape.text(), "", [=] { check_int8_agrees(shape); });
   }
-  // Even rows; odd ones, with a group of one pixel at their ends; one strip; strips of 200 pixels,
-  // which are more than the patch embedding takes at once; a last strip that is shorter.
+  // Even rows; odd ones, with a group of one pixel at their ends; one strip; long rows; strips of
+  // 200 pixels, which are more than the patch embedding takes at once; a last strip that is
+  // shorter.
   for (const ModelShape& shape :
        {ModelShape{64, 2, 9, 2, 32, 32}, ModelShape{96, 2, 4, 3, 36, 51},
-        ModelShape{32, 1, 3, 1, 8, 7}, ModelShape{768, 1, 5, 1, 24, 25, kRelu},
-        ModelShape{768, 2, 9, 2, 40, 32}}) {
+        ModelShape{32, 1, 3, 1, 8, 7}, ModelShape{64, 1, 3, 1, 6, 66},
+        ModelShape{768, 1, 5, 1, 24, 25, kRelu}, ModelShape{768, 2, 9, 2, 40, 32}}) {
     register_test("precision/int8_strassen", shape.text(), "", [=] { check_int8_strassen(shape); });
   }
 }
