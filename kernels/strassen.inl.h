@@ -58,7 +58,7 @@ void strassen_operand(const float* src, ptrdiff_t src_stride, int blocks, int wo
   }
 }
 
-// F(M) for each of the seven.
+// f(M) for each of the seven.
 template <class F>
 void each_operand(F f) {
   f(Count<0>());
@@ -168,9 +168,8 @@ void strassen_tiles(const StrassenParams& s) {
   const int ic = p.ic / kParts;
   const ptrdiff_t tile_words =
       static_cast<ptrdiff_t>(strassen_products(Levels)) * (ic / P::kPerWord) * kOcTile;
-  const float *const begin = p.weights + p.tile_begin * tile_words, *const end =
-                                                                        p.weights +
-                                                                        p.tile_end * tile_words;
+  const float* const begin = p.weights + p.tile_begin * tile_words;
+  const float* const end = p.weights + p.tile_end * tile_words;
   StrassenProducts tile{
       p.panel, begin, begin, end, p.panel_block_stride, s.product_stride, p.pixels / kParts, ic};
   float* const scratch = s.sums + kParts * kParts * tile.sums();
