@@ -133,10 +133,9 @@ void Layers::pointwise(const float* weights) {
 }
 
 DepthwiseParams Layers::convolution(int channel_block, int first_row, int rows) {
-  return depthwise_params(
-      table_, layout_, block().depthwise, src_.data() + layout_.first_pixel(), channel_block,
-      channel_block + 1 < layout_.blocks ? channel_block + 1 : -1, first_row, first_row + rows,
-      panel_.data() + channel_block * panel_stride(table_, rows * layout_.w));
+  return depthwise_params(table_, layout_, block().depthwise, src_.data() + layout_.first_pixel(),
+                          channel_block, channel_block + 1, first_row, first_row + rows,
+                          panel_.data() + channel_block * panel_stride(table_, rows * layout_.w));
 }
 
 void Layers::depthwise() {

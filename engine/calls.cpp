@@ -62,7 +62,7 @@ DepthwiseParams depthwise_params(const KernelTable& table, const PlaneLayout& la
     p.row_zero = w.row_zero.data() + lane * k;
   }
   p.dst = dst;
-  if (next >= 0) {
+  if (next < layout.blocks) {
     const int first = std::max(0, y_begin - pad), end = std::min(layout.h, y_end + k - 1 - pad);
     p.next = image + static_cast<std::size_t>(next) * layout.block_stride +
              static_cast<std::size_t>(first) * layout.row_stride;

@@ -24,7 +24,7 @@ std::size_t panel_words(const Plan& plan, int pixels);
 PatchParams patch_params(const Plan& plan, const void* image, int y_begin, int y_end, float* panel);
 
 // Rows y_begin … y_end − 1 of channel block c, into a block of a panel; `image` is pixel (0, 0) of
-// the first channel block. Fetches what `next`, a block or none (-1), reads.
+// the first channel block. Fetches what block `next` reads, if there is one.
 DepthwiseParams depthwise_params(const KernelTable& table, const PlaneLayout& layout,
                                  const PackedDepthwise& w, const float* image, int c, int next,
                                  int y_begin, int y_end, float* dst);

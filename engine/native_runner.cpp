@@ -149,7 +149,7 @@ class NativeRunner : public Runner {
     if (b.pointwise.strassen != 0) return strassen_block(b, t, image, panel, scratch, dst);
     const std::ptrdiff_t stride = panel_stride(*native_.table, t.pixels(layout_.w));
     for (int c = 0; c < layout_.blocks; ++c) {
-      convolve(b.depthwise, t, image, c, c + 1 < layout_.blocks ? c + 1 : -1, panel + c * stride);
+      convolve(b.depthwise, t, image, c, c + 1, panel + c * stride);
     }
     const PointwiseParams p = product(b.pointwise, t, panel, stride, dst);
     native_.table->pointwise[b.pointwise.activation](&p);
@@ -173,7 +173,7 @@ class NativeRunner : public Runner {
       for (int part = 0; part < s.parts; ++part) {
         const int next = part + 1 < s.parts ? c + (part + 1) * s.blocks
                          : c + 1 < s.blocks ? c + 1
-                                            : -1;
+                                            : layout_.blocks;
         convolve(b.depthwise, t, image, c + part * s.blocks, next,
                  scratch + part * s.staged_stride);
       }

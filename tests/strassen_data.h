@@ -12,8 +12,8 @@ namespace convmixer::test {
 
 struct StrassenOperands {
   // `weights` (oc, ic), oc of all of plain's blocks, are combined by loops of the tests' own; the
-  // panel is made of the plain one, which `plain` points to, by the kernel. Nothing is left of
-  // both.
+  // panel is made of the plain one, which `plain` points to, by the kernel. Neither is
+  // needed any more.
   StrassenOperands(const KernelTable& table, const std::vector<float>& weights, int levels,
                    const PointwiseParams& plain);
   StrassenOperands(const StrassenOperands&) = delete;
