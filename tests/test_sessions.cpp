@@ -126,6 +126,14 @@ constexpr bool kMayFork = false;  // ThreadSanitizer ends a child that starts th
 constexpr bool kMayFork = true;
 #endif
 
+// A child keeps the locks of AddressSanitizer's allocator that another thread held (GCC 12), and
+// where a child ran oneDNN, OpenMP's threads end some time after the run.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kMayForkAfterOpenmp = false;
+#else
+constexpr bool kMayForkAfterOpenmp = true;
+#endif
+
 // The exit status of a child that runs `body`, which is stopped after a while.
 template <typename Body>
 int status_of_child(const Body& body) {
@@ -151,6 +159,7 @@ TEST_P(Sessions, ChildAfterFork) {
   const int status = status_of_child([&] {
     if (run(used, src_) != want_ || run(unused, src_) != want_) return false;
     if (run(open_session(model_, 3), src_) != want_) return false;
+    if (GetParam().onednn == CONVMIXER_ONEDNN_ON && !kMayForkAfterOpenmp) return true;
     return status_of_child([&] { return run(used, src_) == want_; }) == 0;
   });
   EXPECT_EQ(status, 0);
