@@ -54,7 +54,8 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
       graph_(folded_graph(preset)),
       plan_(make_plan(random_graph(preset), kMean, kStd, only(table, preset, strassen))),
       layout_(plan_->geometry, table),
-      rows_(choose_split(plan_->geometry, 1, 1, block().pointwise.tiles, plan_->native->strip_rows)
+      rows_(choose_split(plan_->geometry, table, 1, 1, block().pointwise.tiles,
+                         plan_->native->strip_rows)
                 .rows) {
   const Geometry& g = plan_->geometry;
   panel_ = Buffer<float>(panel_words(*plan_, rows_ * g.w));
@@ -87,9 +88,9 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
   }
 }
 
-float Layers::panel_value(const float* panel, std::ptrdiff_t block_stride, int c, int pixel) const {
-  return read_value(table_.precision, value_size(), panel + c / table_.lanes * block_stride,
-                    static_cast<std::size_t>(pixel * table_.lanes + c % table_.lanes));
+float Layers::panel_value(const float* panel, const PanelLayout& at, int c, int pixel) const {
+  return read_value(table_.precision, value_size(), panel + at.block(c / at.lanes),
+                    static_cast<std::size_t>(pixel * at.blocks_beside * at.lanes + c % at.lanes));
 }
 
 float Layers::plane_value(const float* first_pixel, int c, int pixel) const {
@@ -105,7 +106,7 @@ int Layers::rows_at(int first_row) const { return std::min(rows_, plan_->geometr
 
 PointwiseParams Layers::product(const PackedPointwise& w, int first_row, int rows) {
   return product_params(w, layout_, offset_.data(), first_row, first_row + rows, panel_.data(),
-                        panel_stride(table_, rows * layout_.w), dst_.data());
+                        panel_layout(table_, rows * layout_.w).stride, dst_.data());
 }
 
 PointwiseParams Layers::multiply(const float* weights, int first_row) {
@@ -133,9 +134,10 @@ void Layers::pointwise(const float* weights) {
 }
 
 DepthwiseParams Layers::convolution(int channel_block, int first_row, int rows) {
-  return depthwise_params(table_, layout_, block().depthwise, src_.data() + layout_.first_pixel(),
-                          channel_block, channel_block + 1, first_row, first_row + rows,
-                          panel_.data() + channel_block * panel_stride(table_, rows * layout_.w));
+  return depthwise_params(
+      table_, layout_, block().depthwise, src_.data() + layout_.first_pixel(), channel_block,
+      channel_block + 1, first_row, first_row + rows,
+      panel_.data() + panel_layout(table_, rows * layout_.w).block(channel_block));
 }
 
 void Layers::depthwise() {
@@ -159,7 +161,7 @@ void Layers::patch_embed(bool u8) {
   for (int y = 0; y < plan_->geometry.h; y += rows_) {
     patches(u8, y, rows_at(y));
     PointwiseParams p = product(w, y, rows_at(y));
-    p.panel_block_stride = patch_panel_stride(table_, p.pixels);
+    p.panel_block_stride = patch_panel_layout(table_, p.pixels).stride;
     table_.patch_embed[w.activation](&p);
   }
 }
@@ -187,8 +189,9 @@ std::string Layers::check_pointwise() {
   const PackedPointwise& w = block().pointwise;
   const PointwiseParams p = multiply(w.weights.data(), 0);
   const bool balanced = w.strassen > 0 && table_.precision == kFp32;
+  const PanelLayout at = panel_layout(table_, p.pixels);
   const auto src = [&](int c, int i) {
-    const float value = panel_value(panel_.data(), p.panel_block_stride, c, i);
+    const float value = panel_value(panel_.data(), at, c, i);
     // Strassen's balance, which the weights undo.
     return balanced ? value / block().depthwise.src_scale[static_cast<std::size_t>(c)] : value;
   };
@@ -202,13 +205,13 @@ std::string Layers::check_depthwise() {
   const Node& node = graph_.nodes[1].body[0];
   const Geometry& g = plan_->geometry;
   const int last = layout_.blocks - 1, first = last * table_.lanes;
-  const std::ptrdiff_t stride = panel_stride(table_, g.h * g.w);
-  Buffer<float> panel(static_cast<std::size_t>(stride));
+  const PanelLayout at = panel_layout(table_, g.h * g.w);
+  Buffer<float> panel(at.words(1));
   DepthwiseParams p = convolution(last, 0, g.h);
   p.dst = panel.data();
   table_.depthwise[block().depthwise.activation](&p);
   const auto src = [&](int c, int i) { return plane_value(p.src, c - first, i); };
-  const auto dst = [&](int c, int i) { return panel_value(panel.data(), stride, c - first, i); };
+  const auto dst = [&](int c, int i) { return panel_value(panel.data(), at, c - first, i); };
   return bench::check_depthwise(node, first, node.oc - first, g.h, g.w, src, dst,
                                 {table_.precision});
 }

@@ -62,7 +62,7 @@ class Layers {
   int rows_at(int first_row) const;
   int value_size() const { return 4 / table_.per_word; }  // bytes
   // A channel's pixel as a real, whatever the precision: in a panel; in planes, from pixel (0, 0).
-  float panel_value(const float* panel, std::ptrdiff_t block_stride, int c, int pixel) const;
+  float panel_value(const float* panel, const PanelLayout& at, int c, int pixel) const;
   float plane_value(const float* first_pixel, int c, int pixel) const;
 
   const KernelTable& table_;

@@ -8,7 +8,7 @@ else()
 endif()
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
-  set(CONVMIXER_DEFAULT_ISAS portable avx2 avx512)
+  set(CONVMIXER_DEFAULT_ISAS portable avx2 avx512 amx)
 else()
   set(CONVMIXER_DEFAULT_ISAS portable)
 endif()

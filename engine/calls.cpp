@@ -5,20 +5,21 @@
 
 namespace convmixer {
 
-std::ptrdiff_t panel_stride(const KernelTable& table, int pixels) {
-  return panel_stride(table.lanes, table.per_word, pixels);
+PanelLayout panel_layout(const KernelTable& table, int pixels) {
+  return {table.lanes, table.per_word, table.panel_blocks, pixels};
 }
 
-std::ptrdiff_t patch_panel_stride(const KernelTable& table, int pixels) {
-  return panel_stride(table.lanes, patch_per_word(table), pixels);
+PanelLayout patch_panel_layout(const KernelTable& table, int pixels) {
+  const int beside = table.precision == kInt8 ? 1 : table.panel_blocks;
+  return {table.lanes, patch_per_word(table), beside, pixels};
 }
 
 std::size_t panel_words(const Plan& plan, int pixels) {
   const KernelTable& table = *plan.native->table;
   const int blocks = ceil_div(plan.geometry.dim, table.lanes),
             patch_blocks = ceil_div(plan.native->patch_embed.ic, table.lanes);
-  return static_cast<std::size_t>(std::max(blocks * panel_stride(table, pixels),
-                                           patch_blocks * patch_panel_stride(table, pixels)));
+  return std::max(panel_layout(table, pixels).words(blocks),
+                  patch_panel_layout(table, pixels).words(patch_blocks));
 }
 
 PatchParams patch_params(const Plan& plan, const void* image, int y_begin, int y_end,
@@ -34,7 +35,7 @@ PatchParams patch_params(const Plan& plan, const void* image, int y_begin, int y
   p.count = (y_end - y_begin) * g.w;
   p.scale = plan.patch_scale();
   p.panel = panel;
-  p.panel_block_stride = patch_panel_stride(*plan.native->table, p.count);
+  p.panel_block_stride = patch_panel_layout(*plan.native->table, p.count).stride;
   return p;
 }
 
@@ -124,8 +125,8 @@ StrassenLayout::StrassenLayout(const KernelTable& table, int dim, int pixel_coun
       levels(level_count),
       parts(1 << levels),
       blocks(ceil_div(dim, table.lanes) / parts),
-      staged_stride(panel_stride(table, pixels)),
-      block_stride(panel_stride(table, pixels / parts)),
+      staged_stride(panel_layout(table, pixels).stride),
+      block_stride(panel_layout(table, pixels / parts).stride),
       product_stride(static_cast<std::ptrdiff_t>(
           spread_stride(static_cast<std::size_t>(blocks * block_stride)))),
       staged_words(static_cast<std::size_t>(parts * staged_stride)) {

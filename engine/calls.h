@@ -12,10 +12,9 @@
 
 namespace convmixer {
 
-// Words from block to block of a panel of so many pixels: of the blocks' products, and of the patch
-// embedding's.
-std::ptrdiff_t panel_stride(const KernelTable& table, int pixels);
-std::ptrdiff_t patch_panel_stride(const KernelTable& table, int pixels);
+// The panel of so many pixels of the blocks' products, and of the patch embedding's.
+PanelLayout panel_layout(const KernelTable& table, int pixels);
+PanelLayout patch_panel_layout(const KernelTable& table, int pixels);
 
 // Words of a panel that has room for so many pixels of any of the plan's products.
 std::size_t panel_words(const Plan& plan, int pixels);

@@ -25,14 +25,15 @@ std::string refuse_onednn(const PlanOptions& options, Precision precision,
   return "";
 }
 
-// Ours have no code for tiles.
-bool prefers_onednn(Precision precision) {
+// Of those that have code for the CPU's matrix tiles, before all that have not.
+bool has_onednn_tiles(Precision precision) {
   return precision != kFp32 && onednn::support(precision) == onednn::Support::kTiles;
 }
 
+// The best up to `isa`: amx has none of its own.
 const KernelTable* fp32_table(const std::string& isa) {
   for (const Variant& v : variants()) {
-    if (v.isa == isa) return v.table;
+    if (isa_rank(v.isa) <= isa_rank(isa)) return v.table;
   }
   return nullptr;
 }
@@ -40,24 +41,27 @@ const KernelTable* fp32_table(const std::string& isa) {
 std::vector<Candidate> list_candidates(const PlanOptions& options, Precision precision) {
   const std::string limit = options.isa.empty() ? isa_limit() : "";
   std::vector<Candidate> list;
-  bool above_limit = !limit.empty();
   const Candidate onednn{"onednn", nullptr, nullptr, refuse_onednn(options, precision, limit)};
-  const bool first = prefers_onednn(precision);
-  if (first) list.push_back(onednn);
+  // Behind ours with tiles, or before portable.
+  const int onednn_rank = isa_rank(has_onednn_tiles(precision) ? "avx512" : "portable");
+  bool listed = false;
   for (const Variant& v : variants(precision)) {
+    if (!listed && isa_rank(v.isa) <= onednn_rank) {
+      list.push_back(onednn);
+      listed = true;
+    }
     Candidate c{v.name, v.table, fp32_table(v.isa), v.refusal};
-    if (v.isa == limit || v.isa == "portable") above_limit = false;
     if (!options.isa.empty() && v.isa != options.isa)
       c.refusal = "isa " + options.isa + " is asked for";
-    if (c.refusal.empty() && above_limit) c.refusal = "CONVMIXER_ISA limits the choice to " + limit;
+    if (c.refusal.empty() && !limit.empty() && v.isa != "portable" &&
+        isa_rank(v.isa) > isa_rank(limit)) {
+      c.refusal = "CONVMIXER_ISA limits the choice to " + limit;
+    }
     if (options.onednn == OneDnn::kOn) c.refusal = "oneDNN is asked for";
-    if (v.isa == "portable") {
-      if (!first) list.push_back(onednn);
-      // Far slower than fp32, which is never what somebody wants who did not ask for it.
-      if (c.refusal.empty() && precision != kFp32 && options.isa.empty()) {
-        c.refusal = fmt::format("its {} is slow, and runs only where isa portable is asked for",
-                                precision_name(precision));
-      }
+    // Far slower than fp32, which is never what somebody wants who did not ask for it.
+    if (v.isa == "portable" && c.refusal.empty() && precision != kFp32 && options.isa.empty()) {
+      c.refusal = fmt::format("its {} is slow, and runs only where isa portable is asked for",
+                              precision_name(precision));
     }
     list.push_back(std::move(c));
   }
@@ -69,12 +73,9 @@ bool any_can_run(const std::vector<Candidate>& list) {
 }
 
 void check_options(const PlanOptions& options) {
-  if (!options.isa.empty()) {
-    const std::vector<Variant> list = variants();
-    if (std::none_of(list.begin(), list.end(), [&](auto& v) { return v.isa == options.isa; })) {
-      throw Error(Code::kInvalidArgument, fmt::format("isa: expected one of {}, found \"{}\"",
-                                                      variant_names(), options.isa));
-    }
+  if (!options.isa.empty() && isa_rank(options.isa) < 0) {
+    throw Error(Code::kInvalidArgument,
+                fmt::format("isa: expected one of {}, found \"{}\"", isa_names(), options.isa));
   }
   if (options.onednn == OneDnn::kOn && !options.isa.empty()) {
     throw Error(Code::kInvalidArgument,

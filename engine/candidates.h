@@ -22,7 +22,7 @@ struct Choice {
   Precision precision;
   std::vector<std::string> not_bf16;  // why kAuto is not bf16, a line a variant
   // Best first, at least one without a refusal. oneDNN stands before portable, since it has code
-  // for CPUs that we have none for, and in bf16 and int8 first where the CPU has AMX.
+  // for CPUs that we have none for, and in bf16 and int8 where the CPU has AMX behind our amx.
   std::vector<Candidate> candidates;
 };
 

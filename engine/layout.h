@@ -18,12 +18,25 @@ inline std::size_t spread_stride(std::size_t words) {
   return ((words + kLine - 1) / kLine | 1) * kLine;
 }
 
-// Words from block to block of a panel of so many pixels, with room for what whole groups write
-// behind the last one.
-inline std::ptrdiff_t panel_stride(int lanes, int per_word, int pixels) {
-  return static_cast<std::ptrdiff_t>(
-      spread_stride(static_cast<std::size_t>(ceil_div(pixels + per_word - 1, per_word) * lanes)));
-}
+// Where a pixel of a channel block lies in a panel of so many pixels: words.
+struct PanelLayout {
+  int lanes, per_word, blocks_beside;  // KernelTable::panel_blocks
+  std::ptrdiff_t stride;               // from row of blocks to row of blocks
+
+  // With room for what whole groups write behind the last pixel, or whole tiles read.
+  PanelLayout(int lanes_, int per_word_, int panel_blocks, int pixels)
+      : lanes(lanes_), per_word(per_word_), blocks_beside(panel_blocks) {
+    const int room = panel_blocks > 1 ? ceil_div(pixels, 16) * 16 + per_word : pixels;
+    stride = static_cast<std::ptrdiff_t>(spread_stride(
+        static_cast<std::size_t>(ceil_div(room * panel_blocks + per_word - 1, per_word) * lanes)));
+  }
+  std::ptrdiff_t block(int c) const {
+    return c / blocks_beside * stride + c % blocks_beside * (lanes / per_word);
+  }
+  std::size_t words(int blocks) const {
+    return static_cast<std::size_t>(ceil_div(blocks, blocks_beside) * stride);
+  }
+};
 
 struct PlaneLayout {
   std::size_t gap, row_stride, block_stride, image_stride;  // gap in groups, strides in words

@@ -51,7 +51,7 @@ class NativeRunner : public Runner {
   void lay_out_arena() {
     const Geometry& g = plan_.geometry;
     const auto lanes = static_cast<std::size_t>(native_.table->lanes);
-    const int most_pixels = most_strip_rows(g, native_.strip_rows) * g.w;
+    const int most_pixels = most_strip_rows(g, *native_.table, native_.strip_rows) * g.w;
     const auto images = static_cast<std::size_t>(chunk_);
     const auto pixels = static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w);
     panel_floats_ = panel_words(plan_, most_pixels);
@@ -147,17 +147,17 @@ class NativeRunner : public Runner {
     const float* const image =
         src + static_cast<std::size_t>(t.image) * layout_.image_stride + layout_.first_pixel();
     if (b.pointwise.strassen != 0) return strassen_block(b, t, image, panel, scratch, dst);
-    const std::ptrdiff_t stride = panel_stride(*native_.table, t.pixels(layout_.w));
+    const PanelLayout at = panel_layout(*native_.table, t.pixels(layout_.w));
     for (int c = 0; c < layout_.blocks; ++c) {
-      convolve(b.depthwise, t, image, c, c + 1, panel + c * stride);
+      convolve(b.depthwise, t, image, c, c + 1, panel + at.block(c));
     }
-    const PointwiseParams p = product(b.pointwise, t, panel, stride, dst);
+    const PointwiseParams p = product(b.pointwise, t, panel, at.stride, dst);
     native_.table->pointwise[b.pointwise.activation](&p);
     if (observer_ == nullptr) return;
     const int tensor = 2 * static_cast<int>(index) + 1;
     if (t.tile_begin == 0) {
       observer_->see({tensor, t.image, t.y_begin * layout_.w, p.pixels, 0, layout_.blocks, panel,
-                      stride, nullptr});
+                      at.stride, nullptr});
     }
     show(tensor + 1, b.pointwise, t, p);
   }
@@ -205,7 +205,8 @@ class NativeRunner : public Runner {
   template <typename T>
   void run_chunk(const T* src, int n, float* logits, float* features) {
     const Geometry& g = plan_.geometry;
-    const Split split = choose_split(g, n, threads_, native_.patch_embed.tiles, native_.strip_rows);
+    const Split split =
+        choose_split(g, *native_.table, n, threads_, native_.patch_embed.tiles, native_.strip_rows);
     const int tasks = n * split.strips * split.parts;
     const auto stride = static_cast<std::ptrdiff_t>(head_stride());
     workers_.run([&](int member) {

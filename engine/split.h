@@ -12,10 +12,11 @@ namespace convmixer {
 struct Split {
   int rows, strips, parts;
 };
-Split choose_split(const Geometry& geometry, int n, int threads, int oc_tiles, int rows = 0);
+Split choose_split(const Geometry& geometry, const KernelTable& table, int n, int threads,
+                   int oc_tiles, int rows = 0);
 
 // The most rows of a strip that choose_split gives for any n and threads.
-int most_strip_rows(const Geometry& geometry, int rows = 0);
+int most_strip_rows(const Geometry& geometry, const KernelTable& table, int rows = 0);
 
 // Images of a chunk: enough for 16 tasks a thread in every layer, so that threads wait little for
 // each other at its end, as long as the activations of all of them leave half of the L3 cache to

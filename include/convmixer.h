@@ -115,8 +115,10 @@ typedef enum convmixer_precision {
 
 typedef struct convmixer_model_options {
   size_t struct_size;
-  /* "portable", "avx2" or "avx512": exactly this one, refused where the CPU lacks it. NULL: the
-     best the CPU has, up to the environment variable CONVMIXER_ISA. */
+  /* "portable", "avx2", "avx512" or, for bf16 and int8, "amx": exactly this one, refused where the
+     CPU lacks it. NULL: the best the CPU has, up to the environment variable CONVMIXER_ISA.
+     Opening a model in bf16 or int8 asks Linux for the use of AMX's registers where the CPU has
+     them: from then on the process's sigaltstack() wants stacks of more than 11 KB. */
   const char* isa;
   convmixer_onednn onednn;
   /* These win over what the file says. */

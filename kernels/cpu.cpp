@@ -5,6 +5,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cstring>
 #endif
@@ -15,6 +17,24 @@ namespace {
 #if defined(__x86_64__)
 void need(bool has, const char* name, std::string& missing) {
   if (!has) missing += (missing.empty() ? "" : " ") + std::string(name);
+}
+#endif
+
+#if defined(__x86_64__)
+// Linux saves AMX's registers of those processes only that have asked for it (since 5.16).
+bool may_use_tiles() {
+#ifdef SYS_arch_prctl
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) return false;
+  unsigned low = 0, high = 0;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  constexpr unsigned kTileState = 3u << 17;  // XTILECFG and XTILEDATA of XCR0
+  if ((low & kTileState) != kTileState) return false;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
+  return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
 }
 #endif
 
@@ -50,19 +70,31 @@ std::string missing_features(const std::string& variant) {
   // __builtin_cpu_supports includes XGETBV: the system must save the registers.
   __builtin_cpu_init();
   unsigned a = 0, b = 0, c = 0, d = 0;
-  if (variant.starts_with("avx")) {
+  const bool amx = variant.starts_with("amx");
+  if (amx || variant.starts_with("avx")) {
     need(__builtin_cpu_supports("avx2"), "AVX2", missing);
     need(__builtin_cpu_supports("fma"), "FMA", missing);
     need(__get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C), "F16C", missing);
   }
-  if (variant.starts_with("avx512")) {
+  if (amx || variant.starts_with("avx512")) {
     need(__builtin_cpu_supports("avx512f"), "AVX512F", missing);
     need(__builtin_cpu_supports("avx512bw"), "AVX512BW", missing);
     need(__builtin_cpu_supports("avx512dq"), "AVX512DQ", missing);
     need(__builtin_cpu_supports("avx512vl"), "AVX512VL", missing);
   }
-  if (variant == "avx512_bf16") need(__builtin_cpu_supports("avx512bf16"), "AVX512_BF16", missing);
-  if (variant == "avx512_vnni") need(__builtin_cpu_supports("avx512vnni"), "AVX512_VNNI", missing);
+  if (variant == "avx512_bf16" || variant == "amx_bf16") {
+    need(__builtin_cpu_supports("avx512bf16"), "AVX512_BF16", missing);
+  }
+  if (variant == "avx512_vnni" || variant == "amx_int8") {
+    need(__builtin_cpu_supports("avx512vnni"), "AVX512_VNNI", missing);
+  }
+  if (amx) {
+    constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24, kAmxInt8 = 1u << 25;
+    const bool known = __get_cpuid_count(7, 0, &a, &b, &c, &d);
+    if (variant == "amx_bf16") need(known && (d & kAmxBf16), "AMX_BF16", missing);
+    if (variant == "amx_int8") need(known && (d & kAmxInt8), "AMX_INT8", missing);
+    need(known && (d & kAmxTile) && may_use_tiles(), "AMX_TILE", missing);
+  }
   if (variant == "avxvnni") {
     // Not among the names that compilers of 2022 know. Its registers are AVX2's.
     constexpr unsigned kAvxVnni = 1u << 4;

@@ -9,6 +9,7 @@
 // carry a gap beside each row, and taps above and below the image are left out.
 #pragma once
 
+#include "kernels/pointwise.inl.h"
 #include "kernels/prefetch.inl.h"
 
 namespace convmixer::CONVMIXER_ISA {
@@ -108,7 +109,8 @@ struct DepthwiseEpilogue {
     activate<A, P>(u);
 #pragma GCC unroll 4
     for (int i = 0; i < kVecs; ++i) u[i] = fma(scale, u[i], h[i]);
-    for (int g = 0; g < kGroups; ++g) P::store_panel(dst + g * kLanes, u + g * kGroup);
+    for (int g = 0; g < kGroups; ++g)
+      P::store_panel(dst + g * kGroup * kPanelPixel<P>, u + g * kGroup);
   }
 
   // Of a tile: `src` are its groups, dst the panel's pixels.
@@ -117,11 +119,13 @@ struct DepthwiseEpilogue {
     if constexpr (kGroup == 1) {  // else a group has vectors enough side by side
       in_pairs(
           groups, [&](ptrdiff_t g, auto count) __attribute__((always_inline)) {
-            store_groups<count.value>(sums + g * kLanes, src + g * kLanes, dst + g * kLanes);
+            store_groups<count.value>(sums + g * kLanes, src + g * kLanes,
+                                      dst + g * kPanelPixel<P>);
           });
     } else {
       for (int g = 0; g < groups; ++g) {
-        store_groups<1>(sums + g * kGroup * kLanes, src + g * kLanes, dst + g * kLanes);
+        store_groups<1>(sums + g * kGroup * kLanes, src + g * kLanes,
+                        dst + g * kGroup * kPanelPixel<P>);
       }
     }
   }
@@ -141,7 +145,7 @@ void depthwise(const DepthwiseParams* params) {
   Prefetch next(p.next_lines > 0 ? p.next : p.src, p.next_lines, (p.y_end - p.y_begin) * tiles * k);
   alignas(64) float sums[kTile * kGroup * kLanes];
   float* dst = p.dst;
-  for (int y = p.y_begin; y < p.y_end; ++y, dst += p.w * kLanes / kGroup) {
+  for (int y = p.y_begin; y < p.y_end; ++y, dst += p.w * kPanelPixel<P>) {
     const int ky_begin = y < pad ? pad - y : 0;
     const int ky_end = p.h - y + pad < k ? p.h - y + pad : k;
     const float* const weights = p.weights + ky_begin * window.groups * kGroup * kLanes;
@@ -153,7 +157,7 @@ void depthwise(const DepthwiseParams* params) {
       const int n = size + (i < larger ? 1 : 0);
       DepthwiseTiles<P, kTile>::kBySize[n](first + x * kLanes, p.row_stride, weights,
                                            ky_end - ky_begin, window.groups, start, sums, next);
-      epilogue.store_all(sums, src + x * kLanes, n, dst + x * kLanes);
+      epilogue.store_all(sums, src + x * kLanes, n, dst + x * kGroup * kPanelPixel<P>);
       x += n;
     }
   }

@@ -19,7 +19,10 @@
 //   kernel reads no pixel that must be masked.
 // - panel: [c_blk][pixel][lanes values] of some consecutive pixels, `block_stride` words from block
 //   to block: the broadcast operand of the pointwise product, per_word channels at a time (that of
-//   patches two in kInt8, whatever per_word is).
+//   patches two in kInt8, whatever per_word is). Where `panel_blocks` is n > 1, so many blocks
+//   stand side by side, [⌈c_blk / n⌉][pixel][n][lanes values], which is a row of a matrix tile, and
+//   the product reads, and ignores, up to 15 pixels behind the last; but not so in patches of
+//   kInt8.
 // All pointers are aligned to a vector unless stated. No kernel allocates, throws, checks or starts
 // a thread; src and dst never overlap.
 #pragma once
@@ -42,11 +45,14 @@ enum Precision { kFp32 = 0, kBf16 = 1, kInt8 = 2, kPrecisionCount = 3 };
 struct KernelTable {
   const char* name;  // "portable", "avx2", "avx512"; other precisions' follow: "avx512_bf16"
   Precision precision;
-  int per_word;    // values in 4 bytes: 1, 2 or 4
-  int lanes;       // words a vector
-  int oc_tile;     // output channels of a pointwise tile, a multiple of lanes
-  int pixel_tile;  // pixels of a pointwise tile
-  int sum_words;   // of a pointwise sum's parts
+  int per_word;  // values in 4 bytes: 1, 2 or 4
+  int lanes;     // words a vector
+  int oc_tile;   // output channels of a pointwise tile, a multiple of lanes
+  int panel_blocks;
+  bool matrix_tiles;  // the products' unit: 16 times as fast as vectors
+                      // (kernels/precision_tiles.inl.h)
+  int pixel_tile;     // pixels of a pointwise tile
+  int sum_words;      // of a pointwise sum's parts
   void (*pointwise[kActCount])(const PointwiseParams*);
   // The product that follows patches_…; in kInt8 its operands have 16 bits, else it is `pointwise`.
   void (*patch_embed[kActCount])(const PointwiseParams*);

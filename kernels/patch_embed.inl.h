@@ -11,9 +11,10 @@ namespace {
 template <class P, typename T>
 struct PanelColumn {
   static constexpr int kBuffer = 32 * kLanes;  // all of a 7 × 7 patch, in L1; larger ones in parts
-  typename P::Element* block;
-  ptrdiff_t block_stride;  // in elements
+  typename P::Element* row;                    // of the next kPanelBlocks blocks
+  ptrdiff_t row_stride;                        // in elements
   float scale;
+  int block = 0;  // of the row
   int count = 0;
   alignas(64) T buffer[kBuffer];
 
@@ -29,8 +30,11 @@ struct PanelColumn {
     }
   }
   void flush() {
-    for (int b = 0; b < count; b += kLanes, block += block_stride) {
-      P::store_patch(block, buffer + b, scale);
+    for (int b = 0; b < count; b += kLanes) {
+      P::store_patch(row + block * kLanes, buffer + b, scale);
+      if (++block < P::kPanelBlocks) continue;
+      block = 0;
+      row += row_stride;
     }
     count = 0;
   }
@@ -51,8 +55,8 @@ void patches(const PatchParams* params) {
   for (int i = 0; i < p.count; ++i) {
     const int y = (p.first + i) / p.w_out * size, x = (p.first + i) % p.w_out * size;
     PanelColumn<P, T> column;
-    column.block = reinterpret_cast<typename P::Element*>(p.panel) + i * kLanes;
-    column.block_stride = p.panel_block_stride * P::kPerWord;
+    column.row = reinterpret_cast<typename P::Element*>(p.panel) + i * kLanes * P::kPanelBlocks;
+    column.row_stride = p.panel_block_stride * P::kPerWord;
     column.scale = p.scale;
     for (int c = 0; c < (kChannelsLast ? 1 : 3); ++c) {
       for (int ky = 0; ky < size; ++ky) {

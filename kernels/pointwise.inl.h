@@ -22,9 +22,11 @@ struct Sums {
   alignas(64) float v[kMostSumPixels * kOcTile];  // [pixel][kOcTile]
 };
 
-// Words of a pixel in a block of the panel.
+// Words of a pixel in a block of the panel, and from pixel to pixel.
 template <class P>
 constexpr int kPixelWords = kLanes / P::kPerWord;
+template <class P>
+constexpr int kPanelPixel = kPixelWords<P>* P::kPanelBlocks;
 
 // sums (+)= over `words` words of input channels of N pixels.
 template <class P, int N>
@@ -216,12 +218,17 @@ void pointwise(const PointwiseParams* params) {
   const int most = P2::kPerWord > 1 && p.row_pixels < kMostSumPixels
                        ? kMostSumPixels / p.row_pixels * p.row_pixels
                        : kMostSumPixels;
-  for (int first = 0; first < p.pixels; first += most) {
-    const int pixels = most < p.pixels - first ? most : p.pixels - first;
-    for (int t = p.tile_begin; t < p.tile_end; ++t) {
-      const int next = t + 1 < p.tile_end ? t + 1 : p.tile_begin;
-      sum_tile<P1>(p.panel + first * kPixelWords<P1>, p.panel_block_stride, pixels, p.ic,
-                   weights_of(t), weights_of(next), true, sums.v);
+  [[maybe_unused]] const typename P1::Registers registers{};
+  for (int t = p.tile_begin; t < p.tile_end; ++t) {
+    const float* const next = weights_of(t + 1 < p.tile_end ? t + 1 : p.tile_begin);
+    for (int first = 0; first < p.pixels; first += most) {
+      const int pixels = most < p.pixels - first ? most : p.pixels - first;
+      const float* const panel = p.panel + first * kPanelPixel<P1>;
+      if constexpr (P1::kMatrixTiles) {
+        P1::sum(panel, p.panel_block_stride, pixels, p.ic, weights_of(t), next, sums.v);
+      } else {
+        sum_tile<P1>(panel, p.panel_block_stride, pixels, p.ic, weights_of(t), next, true, sums.v);
+      }
       for (int v = 0; v < kOcVecs && t * kOcVecs + v < p.oc_blk; ++v) {
         store_results<P1, P2, A>(p, static_cast<ptrdiff_t>(t) * kOcVecs + v, sums.v + v * kLanes,
                                  first, pixels);

@@ -13,8 +13,10 @@ struct Bf16 {
   static constexpr Precision kPrecision = kBf16;
   static constexpr int kPerWord = 2;
   static constexpr bool kUnscale = false, kBorder = false, kExactGelu = false, kStrassen = false;
-  static constexpr int kDiffusedPixels = 0;
+  static constexpr bool kMatrixTiles = false;
+  static constexpr int kDiffusedPixels = 0, kPanelBlocks = 1;
   using Element = uint16_t;
+  struct Registers {};
   using Patches = Bf16;
 
   static Vec dot(Vec x, Vec w, Vec sum) { return dot_bf16(x, w, sum); }

@@ -14,6 +14,7 @@
 //   diffuse(v, left_over)   v as it is to be rounded for a plane, where kDiffusedPixels is not 0
 //   border_value(border)    what pixels beyond a row hold, as float, where kPerWord is more than 1
 //   chain(v, a, b)          the multiply-add that fma_peak counts, of v
+//   Registers               set up while products are computed, where kMatrixTiles
 //   Element                 of the patch embedding's panel
 //   Patches                 the P of the patch embedding's operands, which needs of all this only
 //                           accumulate, to_float, add_sums, store_patch, Element and two constants
@@ -22,6 +23,7 @@
 //                           constants
 // kUnscale: scales (of int32, zero points too) lead from sums to reals. kBorder: the border's value
 // is the layer's, and is written with its pixels. kExactGelu: GELU to fp32's accuracy.
+// kMatrixTiles, kPanelBlocks: precision_tiles.inl.h; else false and 1.
 // kDiffusedPixels, where kPerWord is more than 1: so many pixels of a row, from a multiple of it
 // on, share the errors of rounding them; 0: none do.
 #pragma once
@@ -35,8 +37,10 @@ struct Fp32 {
   static constexpr Precision kPrecision = kFp32;
   static constexpr int kPerWord = 1;
   static constexpr bool kUnscale = false, kBorder = false, kExactGelu = true;
-  static constexpr bool kStrassen = true;
+  static constexpr bool kStrassen = true, kMatrixTiles = false;
+  static constexpr int kPanelBlocks = 1;
   using Strassen = Balanced;
+  struct Registers {};
   using Element = float;
   using Patches = Fp32;
 

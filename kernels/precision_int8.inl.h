@@ -27,7 +27,9 @@ struct Int8 {
   // ±508 of weights.
   static constexpr bool kStrassen = kPerWord == 2;
   using Strassen = Int16;
-  static constexpr int kDiffusedPixels = 4;
+  struct Registers {};
+  static constexpr bool kMatrixTiles = false;
+  static constexpr int kDiffusedPixels = 4, kPanelBlocks = 1;
   using Patches = Int16;
 
   static Vec dot(Vec x, Vec w, Vec sum) { return dot_int8(x, w, sum); }
@@ -65,9 +67,10 @@ struct Int8 {
 // The operands of int8's patch embedding, whose input has more to say than a byte can hold unless
 // it is bytes, and of its Strassen products: two products an instruction, as bf16.
 struct Int16 {
-  static constexpr int kPerWord = 2;
-  static constexpr bool kUnscale = true;
+  static constexpr int kPerWord = 2, kPanelBlocks = 1;
+  static constexpr bool kUnscale = true, kMatrixTiles = false;
   using Element = int16_t;
+  struct Registers {};
 
   static void accumulate(Vec& sum, Vec x, Vec w) { sum = dot_int16(x, w, sum); }
   static Vec to_float(Vec sum) { return int32_to_float(sum); }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/registry.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 
 #include "kernels/cpu.h"
 #include "support/error.h"
@@ -12,6 +14,10 @@ namespace convmixer {
   namespace name {                 \
   extern const KernelTable kTable; \
   }
+#ifdef CONVMIXER_HAS_AMX
+CONVMIXER_TABLE(amx_bf16)
+CONVMIXER_TABLE(amx_int8)
+#endif
 #ifdef CONVMIXER_HAS_AVX512
 CONVMIXER_TABLE(avx512)
 CONVMIXER_TABLE(avx512_bf16)
@@ -28,6 +34,13 @@ CONVMIXER_TABLE(portable_int8)
 
 namespace {
 
+constexpr const char* kIsas[] = {"portable", "avx2", "avx512", "amx"};
+
+#ifdef CONVMIXER_HAS_AMX
+constexpr const KernelTable* kAmx[] = {&amx_bf16::kTable, &amx_int8::kTable};
+#else
+constexpr const KernelTable* kAmx[] = {nullptr, nullptr};
+#endif
 #ifdef CONVMIXER_HAS_AVX512
 constexpr const KernelTable* kAvx512[] = {&avx512::kTable, &avx512_bf16::kTable,
                                           &avx512_vnni::kTable};
@@ -43,10 +56,12 @@ constexpr const KernelTable* kAvx2[] = {nullptr, nullptr, nullptr};
 std::vector<Variant> all_variants(Precision precision) {
   switch (precision) {
     case kBf16:
-      return {{"avx512", "avx512_bf16", kAvx512[1], ""},
+      return {{"amx", "amx_bf16", kAmx[0], ""},
+              {"avx512", "avx512_bf16", kAvx512[1], ""},
               {"portable", "portable_bf16", &portable_bf16::kTable, ""}};
     case kInt8:
-      return {{"avx512", "avx512_vnni", kAvx512[2], ""},
+      return {{"amx", "amx_int8", kAmx[1], ""},
+              {"avx512", "avx512_vnni", kAvx512[2], ""},
               {"avx2", "avxvnni", kAvx2[1], ""},
               {"avx2", "avx2_int8", kAvx2[2], ""},
               {"portable", "portable_int8", &portable_int8::kTable, ""}};
@@ -87,20 +102,26 @@ const char* precision_name(Precision precision) {
   return kNames[precision];
 }
 
-std::string variant_names() {
+std::string isa_names() {
   std::string names;
-  for (const Variant& v : variants()) names = v.isa + (names.empty() ? "" : ", ") + names;
+  for (const char* name : kIsas) {
+    if (!names.empty()) names += ", ";
+    names += name;
+  }
   return names;
+}
+
+int isa_rank(const std::string& isa) {
+  const auto* const found = std::find(std::begin(kIsas), std::end(kIsas), isa);
+  return found == std::end(kIsas) ? -1 : static_cast<int>(found - std::begin(kIsas));
 }
 
 std::string isa_limit() {
   const char* value = std::getenv("CONVMIXER_ISA");
   if (value == nullptr || *value == '\0') return "";
-  for (const Variant& v : variants()) {
-    if (v.isa == value) return value;
-  }
-  throw Error(Code::kInvalidArgument, std::string("CONVMIXER_ISA: expected one of ") +
-                                          variant_names() + ", found \"" + value + "\"");
+  if (isa_rank(value) >= 0) return value;
+  throw Error(Code::kInvalidArgument, std::string("CONVMIXER_ISA: expected one of ") + isa_names() +
+                                          ", found \"" + value + "\"");
 }
 
 }  // namespace convmixer

@@ -10,8 +10,8 @@
 namespace convmixer {
 
 struct Variant {
-  std::string isa;           // "avx512", "avx2", "portable": what a user asks for
-  std::string name;          // of the table: the same in fp32, else "avx512_bf16", "avxvnni", …
+  std::string isa;           // "amx", "avx512", "avx2", "portable": what a user asks for
+  std::string name;          // of the table: the same in fp32, else "amx_bf16", "avxvnni", …
   const KernelTable* table;  // null where it cannot run here
   std::string refusal;       // why, or ""
 };
@@ -27,10 +27,12 @@ std::vector<const KernelTable*> available_tables(Precision precision = kFp32);
 const char* precision_name(Precision precision);
 
 // The automatic choice is limited by the environment variable CONVMIXER_ISA: "" where it is unset
-// or empty, else its value. Throws Error(kInvalidArgument) for a name that is no variant's.
+// or empty, else its value. Throws Error(kInvalidArgument) for a name that is not in isa_names().
 std::string isa_limit();
 
-// "portable, avx2, avx512": for messages.
-std::string variant_names();
+// "portable, avx2, avx512, amx": for messages.
+std::string isa_names();
+// The place in that list, or −1.
+int isa_rank(const std::string& isa);
 
 }  // namespace convmixer

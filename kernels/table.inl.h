@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernel texts, compiled for CONVMIXER_ISA and one precision: CONVMIXER_BF16, CONVMIXER_INT8 or
-// neither, and the one symbol that an instruction set's object
-// exports.
+// neither, with products of matrix tiles where CONVMIXER_TILES, and the one symbol that an
+// instruction set's object exports.
 #pragma once
 
 #include "kernels/activation.inl.h"
@@ -16,6 +16,9 @@
 #elif defined(CONVMIXER_INT8)
 #include "kernels/precision_int8.inl.h"
 #endif
+#ifdef CONVMIXER_TILES
+#include "kernels/precision_tiles.inl.h"
+#endif
 
 #define CONVMIXER_TEXT_OF(name) #name
 #define CONVMIXER_TEXT(name) CONVMIXER_TEXT_OF(name)
@@ -24,11 +27,16 @@ namespace convmixer::CONVMIXER_ISA {
 namespace {
 
 #if defined(CONVMIXER_BF16)
-using BlockPrecision = Bf16;
+using VectorPrecision = Bf16;
 #elif defined(CONVMIXER_INT8)
-using BlockPrecision = Int8;
+using VectorPrecision = Int8;
 #else
-using BlockPrecision = Fp32;
+using VectorPrecision = Fp32;
+#endif
+#ifdef CONVMIXER_TILES
+using BlockPrecision = Tiles<VectorPrecision>;
+#else
+using BlockPrecision = VectorPrecision;
 #endif
 
 // P: of the blocks.
@@ -40,6 +48,8 @@ constexpr KernelTable table() {
   t.precision = P::kPrecision;
   t.per_word = P::kPerWord;
   t.lanes = kLanes;
+  t.panel_blocks = P::kPanelBlocks;
+  t.matrix_tiles = P::kMatrixTiles;
   t.oc_tile = kOcTile;
   t.pixel_tile = kPixelTile;
   t.sum_words = kSumWords;
@@ -64,7 +74,11 @@ constexpr KernelTable table() {
   t.activation[kActIdentity] = activation<kActIdentity, P>;
   t.activation[kActRelu] = activation<kActRelu, P>;
   t.activation[kActGelu] = activation<kActGelu, P>;
-  t.fma_peak = fma_peak<P>;
+  if constexpr (P::kMatrixTiles) {
+    t.fma_peak = P::peak;
+  } else {
+    t.fma_peak = fma_peak<P>;
+  }
   return t;
 }
 

@@ -195,10 +195,12 @@ Framed words_of(const KernelTable& table, const std::vector<float>& zero) {
 Words run_product(const Case& t, bool in_pieces) {
   const int gap = 2, tiles = ceil_div(t.s.oc, t.table.oc_tile);
   Words src = Words::panel(t.table, t.s.ic, t.s.h, t.s.w, t.per_word());
-  std::memset(static_cast<void*>(src.words.data()), 0, src.words.size() * sizeof(float));
-  for (int i = 0; i < t.s.ic; ++i) {
+  // NaN, and the largest byte, where no value is.
+  std::memset(static_cast<void*>(src.words.data()), 0xff, src.words.size() * sizeof(float));
+  for (int i = 0; i < ceil_div(t.s.ic, t.table.lanes) * t.table.lanes; ++i) {
     for (int p = 0; p < t.s.h * t.s.w; ++p) {
-      src.set(i, p / t.s.w, p % t.s.w, t.src_at(i, p / t.s.w, p % t.s.w));
+      const int y = p / t.s.w, x = p % t.s.w;
+      src.set(i, y, x, i < t.s.ic ? t.src_at(i, y, x) : 0);
     }
   }
   Words dst = Words::planes(t.table, t.s.oc, t.s.h, t.s.w, gap);
@@ -286,7 +288,7 @@ Words run_depthwise(const Case& t, bool in_pieces) {
   for (int block = 0; block < blocks; ++block) {
     for (int y = 0; y < t.s.h; y += rows) {
       DepthwiseParams p{};
-      p.src = src.pixel(0, 0) + block * src.block_stride;
+      p.src = src.pixel(0, 0, block);
       p.h = t.s.h;
       p.w = t.s.w;
       p.kernel_size = k;
@@ -300,7 +302,7 @@ Words run_depthwise(const Case& t, bool in_pieces) {
       p.shift = shift.data() + block * lanes;
       p.unscale = unscale.data() + block * lanes;
       p.row_zero = zeros.data() + block * k * lanes;
-      p.dst = dst.pixel(y, 0) + block * dst.block_stride;
+      p.dst = dst.pixel(y, 0, block);
       t.table.depthwise[t.activation](&p);
     }
   }

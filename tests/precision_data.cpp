@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/precision_data.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -39,8 +40,9 @@ float cut_to_bf16(float value) {
 }
 
 Words::Words(Precision precision_, int per_word_, int lanes_, int c_, int h_, int w_, int gap_,
-             std::ptrdiff_t block_stride_, std::ptrdiff_t row_stride_, bool is_panel)
-    : words(static_cast<std::size_t>(ceil_div(c_, lanes_) * block_stride_)),
+             std::ptrdiff_t block_stride_, std::ptrdiff_t row_stride_, int beside)
+    : words(static_cast<std::size_t>(ceil_div(ceil_div(c_, lanes_), std::max(1, beside)) *
+                                     block_stride_)),
       precision(precision_),
       per_word(per_word_),
       lanes(lanes_),
@@ -50,7 +52,7 @@ Words::Words(Precision precision_, int per_word_, int lanes_, int c_, int h_, in
       gap(gap_),
       block_stride(block_stride_),
       row_stride(row_stride_),
-      is_panel_(is_panel) {}
+      beside_(beside) {}
 
 Words Words::planes(const KernelTable& table, int c, int h, int w, int gap) {
   const int row = (ceil_div(w, table.per_word) + gap) * table.lanes;
@@ -63,22 +65,29 @@ Words Words::planes(const KernelTable& table, int c, int h, int w, int gap) {
           gap,
           (gap * table.lanes + h * row) + table.lanes,
           row,
-          false};
+          0};
 }
 
 Words Words::panel(const KernelTable& table, int c, int h, int w, int per_word) {
-  const int words = round_up(ceil_div(h * w * table.lanes, per_word), table.lanes) + table.lanes;
-  return {
-      per_word == 1 ? kFp32 : table.precision, per_word, table.lanes, c, h, w, 0, words, 0, true};
+  const int lanes = table.lanes, beside = per_word == table.per_word ? table.panel_blocks : 1;
+  const int pixels = beside > 1 ? h * w + 15 : h * w;
+  const int words = round_up(ceil_div(pixels * lanes * beside, per_word), lanes) + lanes;
+  const Precision precision = per_word == 1 ? kFp32 : table.precision;
+  return {precision, per_word, lanes, c, h, w, 0, words, 0, beside};
 }
 
 std::size_t Words::index(int channel, int y, int x) const {
   const auto n = static_cast<std::size_t>(per_word);
-  const auto block = static_cast<std::size_t>(channel / lanes * block_stride);
+  const int block = channel / lanes;
   const auto lane = static_cast<std::size_t>(channel % lanes);
-  if (is_panel_) return block * n + static_cast<std::size_t>((y * w + x) * lanes) + lane;
+  if (beside_ != 0) {
+    const int in_row = ((y * w + x) * beside_ + block % beside_) * lanes;
+    return static_cast<std::size_t>(block / beside_ * block_stride) * n +
+           static_cast<std::size_t>(in_row) + lane;
+  }
+  const auto plane = static_cast<std::size_t>(block * block_stride);
   const auto group = static_cast<std::size_t>(gap * lanes + y * row_stride + x / per_word * lanes);
-  return (block + group + lane) * n + static_cast<std::size_t>(x % per_word);
+  return (plane + group + lane) * n + static_cast<std::size_t>(x % per_word);
 }
 
 double Words::value(std::size_t i) const {
@@ -115,9 +124,13 @@ testing::AssertionResult Words::border_is(int channel, double want) const {
          << wrong << " border values of channel " << channel << " are not " << want;
 }
 
-float* Words::pixel(int y, int x) {
-  if (is_panel_) return words.data() + (y * w + x) * lanes / per_word;
-  return words.data() + gap * lanes + y * row_stride + x / per_word * lanes;
+float* Words::pixel(int y, int x, int block) {
+  if (beside_ == 0) {
+    return words.data() + block * block_stride + gap * lanes + y * row_stride +
+           x / per_word * lanes;
+  }
+  return words.data() + block / beside_ * block_stride +
+         ((y * w + x) * beside_ + block % beside_) * lanes / per_word;
 }
 
 std::vector<std::int32_t> Words::offsets() const {

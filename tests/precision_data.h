@@ -20,7 +20,8 @@ class Words {
  public:
   // [c_blk] planes of h rows of w pixels with `gap` groups beside them, one line more a plane.
   static Words planes(const KernelTable& table, int c, int h, int w, int gap);
-  // A panel of h rows of w pixels, room for a group more than there are; `per_word` values a word.
+  // A panel of h rows of w pixels, room for a group more than there are, or for the 15 that matrix
+  // tiles read; `per_word` values a word.
   static Words panel(const KernelTable& table, int c, int h, int w, int per_word);
 
   // Values of a float, a bf16, an unsigned byte or a signed 16 bits (bytes, or patches).
@@ -33,7 +34,8 @@ class Words {
   void fill_border(int channel, double value);
   testing::AssertionResult border_is(int channel, double value) const;
 
-  float* pixel(int y, int x);  // of the first channel block: its group, or its place in the panel
+  // Of a channel block: its group, or its place in the panel.
+  float* pixel(int y, int x, int block = 0);
   std::vector<std::int32_t> offsets() const;  // of each pixel's group from pixel(0, 0)
 
   Framed words;
@@ -43,11 +45,11 @@ class Words {
 
  private:
   Words(Precision precision, int per_word, int lanes, int c, int h, int w, int gap,
-        std::ptrdiff_t block_stride, std::ptrdiff_t row_stride, bool is_panel);
+        std::ptrdiff_t block_stride, std::ptrdiff_t row_stride, int beside);
   std::size_t index(int channel, int y, int x) const;
   template <typename Body>
   void each_border(int channel, Body body) const;
-  bool is_panel_;
+  int beside_;  // channel blocks side by side in a panel; 0: planes
 };
 
 // Weights of a product with words of per_word input channels: floats, bf16, signed bytes or 16

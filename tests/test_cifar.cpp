@@ -186,9 +186,11 @@ TEST_P(CifarPrecision, KeepsThePredictions) {
 INSTANTIATE_TEST_SUITE_P(Variants, CifarPrecision,
                          testing::Values(Narrow{"portable", CONVMIXER_PRECISION_BF16, 40},
                                          Narrow{"avx512", CONVMIXER_PRECISION_BF16, kImages},
+                                         Narrow{"amx", CONVMIXER_PRECISION_BF16, kImages},
                                          Narrow{"portable", CONVMIXER_PRECISION_INT8, 40},
                                          Narrow{"avx2", CONVMIXER_PRECISION_INT8, kImages},
-                                         Narrow{"avx512", CONVMIXER_PRECISION_INT8, kImages}),
+                                         Narrow{"avx512", CONVMIXER_PRECISION_INT8, kImages},
+                                         Narrow{"amx", CONVMIXER_PRECISION_INT8, kImages}),
                          [](const testing::TestParamInfo<Narrow>& variant) {
                            const bool bf16 = variant.param.precision == CONVMIXER_PRECISION_BF16;
                            return std::string(variant.param.isa) + (bf16 ? "_bf16" : "_int8");

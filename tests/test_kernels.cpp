@@ -25,6 +25,12 @@ extern const KernelTable kTable;
 namespace pairs_int8 {
 extern const KernelTable kTable;
 }
+namespace tiles_bf16 {
+extern const KernelTable kTable;
+}
+namespace tiles_int8 {
+extern const KernelTable kTable;
+}
 #ifdef CONVMIXER_TEST_EMULATED_VNNI
 namespace emulated_vnni {
 extern const KernelTable kTable;
@@ -95,6 +101,8 @@ int main(int argc, char** argv) {
   test::add_all("wide_bf16", wide_bf16::kTable);
   test::add_all("wide_int8", wide_int8::kTable);
   test::add_all("pairs_int8", pairs_int8::kTable);
+  test::add_all("tiles_bf16", tiles_bf16::kTable);
+  test::add_all("tiles_int8", tiles_int8::kTable);
 #ifdef CONVMIXER_TEST_EMULATED_VNNI
   if (missing_features("avx2").empty()) test::add_all("emulated_vnni", emulated_vnni::kTable);
 #endif

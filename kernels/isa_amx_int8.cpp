@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+#define CONVMIXER_ISA amx_int8
+#define CONVMIXER_INT8
+#define CONVMIXER_TILES
+#include "kernels/simd_amx.h"
+#include "kernels/table.inl.h"

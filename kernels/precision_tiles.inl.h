@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// bf16 or int8 whose pointwise products are those of matrix tiles, 16 × 16 sums of up to 16 words:
+// see precision_fp32.inl.h. A pixel's values of kPanelBlocks channel blocks, 64 bytes, stand side
+// by side in the panel, a row of a tile. Of the vector functions it needs besides configure_tiles,
+// release_tiles, clear_tile, load_tile, store_tile and dot_tiles.
+//
+// Registers: 0 to 3 hold sums, of two tiles of pixels times two of output channels; 4 and 5 pixels;
+// 6 and 7 weights.
+#pragma once
+
+#include "kernels/prefetch.inl.h"
+
+namespace convmixer::CONVMIXER_ISA {
+namespace {
+
+constexpr int kTileRows = 16;
+constexpr int kTileLine = 16;  // words a row of a tile
+constexpr ptrdiff_t kTileBytes = kTileLine * sizeof(float);
+
+template <class Vectors>
+struct Tiles;
+
+// The patch embedding's operands are as the blocks', or of 16 bits, for which there are no tiles.
+template <class Vectors, class Patches = typename Vectors::Patches>
+struct PatchesOf {
+  using Type = Patches;
+};
+template <class Vectors>
+struct PatchesOf<Vectors, Vectors> {
+  using Type = Tiles<Vectors>;
+};
+
+// `Vectors` is the same precision without tiles.
+template <class Vectors>
+struct Tiles : Vectors {
+  static constexpr bool kMatrixTiles = true;
+  static constexpr int kPanelBlocks = Vectors::kPerWord;
+  static_assert(kLanes == kTileLine, "a vector is a row of a tile");
+  using Patches = typename PatchesOf<Vectors>::Type;
+
+  static void store_panel(float* dst, const Vec* v) {
+    alignas(64) float pixels[kLanes];
+    Vectors::store_panel(pixels, v);
+    constexpr int kWords = kLanes / Vectors::kPerWord;
+    for (int i = 0; i < Vectors::kPerWord; ++i) {
+      __builtin_memcpy(dst + i * kLanes, pixels + i * kWords, kWords * sizeof(float));
+    }
+  }
+
+  // The registers, for products whose rows have `words` words.
+  static void configure(int words) {
+    TileConfig config;
+    for (int i = 0; i < 8; ++i) {
+      const bool pixels = i == 4 || i == 5, weights = i == 6 || i == 7;
+      config.row_bytes[i] = static_cast<uint16_t>((pixels ? words : kTileLine) * 4);
+      config.rows[i] = static_cast<uint8_t>(weights ? words : kTileRows);
+    }
+    configure_tiles(config);
+  }
+  struct Registers {
+    Registers() { configure(kTileLine); }
+    ~Registers() { release_tiles(); }
+  };
+
+  template <int kSum, int kA, int kB>
+  static void multiply() {
+    dot_tiles<Vectors::kPrecision, kSum, kA, kB>();
+  }
+
+  // One or two tiles of pixels, times two of output channels, over `steps` rows of the panel.
+  template <bool kTwo>
+  static void product(const float* panel, ptrdiff_t panel_block_stride, const float* weights,
+                      int steps, bool first, float* sums, Prefetch& next) {
+    constexpr ptrdiff_t kSumBytes = kOcTile * sizeof(float);
+    float* const second = sums + kTileRows * kOcTile;
+    if (first) {
+      clear_tile<0>();
+      clear_tile<1>();
+      if constexpr (kTwo) clear_tile<2>(), clear_tile<3>();
+    } else {
+      load_tile<0>(sums, kSumBytes);
+      load_tile<1>(sums + kLanes, kSumBytes);
+      if constexpr (kTwo) load_tile<2>(second, kSumBytes), load_tile<3>(second + kLanes, kSumBytes);
+    }
+    for (int i = 0; i < steps; ++i) {
+      load_tile<6>(weights, kSumBytes);
+      load_tile<4>(panel, kTileBytes);
+      load_tile<7>(weights + kLanes, kSumBytes);
+      multiply<0, 4, 6>();
+      multiply<1, 4, 7>();
+      if constexpr (kTwo) {
+        load_tile<5>(panel + kTileRows * kTileLine, kTileBytes);
+        multiply<2, 5, 6>();
+        multiply<3, 5, 7>();
+      }
+      next.step();
+      panel += panel_block_stride;
+      weights += kTileLine * kOcTile;
+    }
+    store_tile<0>(sums, kSumBytes);
+    store_tile<1>(sums + kLanes, kSumBytes);
+    if constexpr (kTwo) store_tile<2>(second, kSumBytes), store_tile<3>(second + kLanes, kSumBytes);
+  }
+
+  static void products(const float* panel, ptrdiff_t panel_block_stride, int pixels,
+                       const float* weights, int steps, bool first, float* sums, Prefetch& next) {
+    int i = 0;
+    for (; i + kTileRows < pixels; i += 2 * kTileRows) {
+      product<true>(panel + i * kTileLine, panel_block_stride, weights, steps, first,
+                    sums + i * kOcTile, next);
+    }
+    if (i < pixels) {
+      product<false>(panel + i * kTileLine, panel_block_stride, weights, steps, first,
+                     sums + i * kOcTile, next);
+    }
+  }
+
+  // As sum_tile, of all input channels; sums of up to 15 pixels more are written. What is left of
+  // the last row of the panel is summed by itself, since beyond it the panel holds no values.
+  static void sum(const float* panel, ptrdiff_t panel_block_stride, int pixels, int ic,
+                  const float* weights, const float* next, float* sums) {
+    const int blocks = (ic + kLanes - 1) / kLanes;
+    const int steps = blocks / kPanelBlocks, rest = blocks % kPanelBlocks;
+    const int pairs = (pixels + 2 * kTileRows - 1) / (2 * kTileRows);
+    Prefetch fetch(next, blocks * kLanes / Vectors::kPerWord * kOcTile * 4 / int{kLineBytes},
+                   pairs * (steps > 0 ? steps : 1));
+    if (steps > 0) {
+      products(panel, panel_block_stride, pixels, weights, steps, true, sums, fetch);
+    }
+    if (rest == 0) return;
+    configure(rest * kLanes / Vectors::kPerWord);
+    products(panel + steps * panel_block_stride, panel_block_stride, pixels,
+             weights + steps * kTileLine * kOcTile, 1, steps == 0, sums, fetch);
+    configure(kTileLine);
+  }
+
+  // As fma_peak.
+  static double peak(long rounds, float* sink) {
+    const Registers registers;
+    clear_tile<0>(), clear_tile<1>(), clear_tile<2>(), clear_tile<3>();
+    clear_tile<4>(), clear_tile<5>(), clear_tile<6>(), clear_tile<7>();
+    for (long r = 0; r < rounds; ++r) {
+      multiply<0, 4, 6>(), multiply<1, 4, 7>(), multiply<2, 5, 6>(), multiply<3, 5, 7>();
+    }
+    alignas(64) float sums[kTileRows * kTileLine];
+    store_tile<0>(sums, kTileBytes);
+    *sink = sums[0];
+    return 2.0 * kTileRows * kTileLine * kTileLine * Vectors::kPerWord * 4 *
+           static_cast<double>(rounds);
+  }
+};
+
+}  // namespace
+}  // namespace convmixer::CONVMIXER_ISA

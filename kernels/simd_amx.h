@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// AMX: eight registers of 16 rows of 64 bytes, beside the vectors of AVX-512. In assembly, since
+// the compiler's own functions take a register's number as text.
+#pragma once
+
+#include "kernels/simd_avx512.h"
+
+namespace convmixer::CONVMIXER_ISA {
+namespace {
+
+// The layout that LDTILECFG reads (Intel, "Software Developer's Manual", volume 1, chapter 18).
+struct TileConfig {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t row_bytes[16] = {};
+  uint8_t rows[16] = {};
+};
+
+// Clears the registers too.
+inline void configure_tiles(const TileConfig& config) {
+  __asm__ volatile("ldtilecfg %0" : : "m"(config));
+}
+// The system saves nothing of them any more.
+inline void release_tiles() { __asm__ volatile("tilerelease"); }
+
+template <int kTile>
+inline void clear_tile() {
+  __asm__ volatile("tilezero %%tmm%c0" : : "n"(kTile));
+}
+// Rows are `stride` bytes apart.
+template <int kTile>
+inline void load_tile(const float* src, ptrdiff_t stride) {
+  __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2"
+                   :
+                   : "r"(src), "r"(stride), "n"(kTile)
+                   : "memory");
+}
+template <int kTile>
+inline void store_tile(float* dst, ptrdiff_t stride) {
+  __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)"
+                   :
+                   : "r"(dst), "r"(stride), "n"(kTile)
+                   : "memory");
+}
+// sum[m][n] += Σ over words k of the products of a[m][k] and b[k][n]: bf16, or unsigned times
+// signed bytes.
+template <Precision kOf, int kSum, int kA, int kB>
+inline void dot_tiles() {
+  if constexpr (kOf == kBf16) {
+    __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "n"(kSum), "n"(kA), "n"(kB));
+  } else {
+    __asm__ volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "n"(kSum), "n"(kA), "n"(kB));
+  }
+}
+
+}  // namespace
+}  // namespace convmixer::CONVMIXER_ISA
