@@ -54,9 +54,7 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
       graph_(folded_graph(preset)),
       plan_(make_plan(random_graph(preset), kMean, kStd, only(table, preset, strassen))),
       layout_(plan_->geometry, table),
-      rows_(choose_split(plan_->geometry, table, 1, 1, block().pointwise.tiles,
-                         plan_->native->strip_rows)
-                .rows) {
+      rows_(choose_split(plan_->geometry, *plan_->native, 1, 1, block().pointwise.tiles).rows) {
   const Geometry& g = plan_->geometry;
   panel_ = Buffer<float>(panel_words(*plan_, rows_ * g.w));
   if (const int levels = block().pointwise.strassen; levels != 0) {

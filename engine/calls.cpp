@@ -43,7 +43,7 @@ DepthwiseParams depthwise_params(const KernelTable& table, const PlaneLayout& la
                                  const PackedDepthwise& w, const float* image, int c, int next,
                                  int y_begin, int y_end, float* dst) {
   const int k = w.kernel_size, pad = (k - 1) / 2;
-  const auto taps = static_cast<std::ptrdiff_t>(depthwise_words(k, table.per_word));
+  const auto taps = static_cast<std::ptrdiff_t>(depthwise_words(k, table));
   const std::ptrdiff_t lane = static_cast<std::ptrdiff_t>(c) * table.lanes;
   DepthwiseParams p{};
   p.src = image + static_cast<std::size_t>(c) * layout.block_stride;

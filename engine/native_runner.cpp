@@ -51,7 +51,7 @@ class NativeRunner : public Runner {
   void lay_out_arena() {
     const Geometry& g = plan_.geometry;
     const auto lanes = static_cast<std::size_t>(native_.table->lanes);
-    const int most_pixels = most_strip_rows(g, *native_.table, native_.strip_rows) * g.w;
+    const int most_pixels = most_strip_rows(g, native_) * g.w;
     const auto images = static_cast<std::size_t>(chunk_);
     const auto pixels = static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w);
     panel_floats_ = panel_words(plan_, most_pixels);
@@ -205,8 +205,7 @@ class NativeRunner : public Runner {
   template <typename T>
   void run_chunk(const T* src, int n, float* logits, float* features) {
     const Geometry& g = plan_.geometry;
-    const Split split =
-        choose_split(g, *native_.table, n, threads_, native_.patch_embed.tiles, native_.strip_rows);
+    const Split split = choose_split(g, native_, n, threads_, native_.patch_embed.tiles);
     const int tasks = n * split.strips * split.parts;
     const auto stride = static_cast<std::ptrdiff_t>(head_stride());
     workers_.run([&](int member) {

@@ -67,7 +67,9 @@ std::size_t PackedDepthwise::bytes() const {
          unscale.bytes() + row_zero.bytes();
 }
 
-int depthwise_words(int kernel_size, int per_word) {
+int depthwise_words(int kernel_size, const KernelTable& table) {
+  if (table.tap_pairs) return kernel_size * (kernel_size + 1);
+  const int per_word = table.per_word;
   const int groups =
       ceil_div((kernel_size - 1) / 2, per_word) + ceil_div(kernel_size / 2, per_word) + 1;
   return kernel_size * groups * per_word;
@@ -131,7 +133,7 @@ PackedDepthwise pack_depthwise(const Node& node, const KernelTable& table,
   packed.kernel_size = k;
   packed.activation = kernel_activation(node.activation);
   packed.weights = Buffer<float>(static_cast<std::size_t>(blocks * lanes) *
-                                 static_cast<std::size_t>(depthwise_words(k, table.per_word)));
+                                 static_cast<std::size_t>(depthwise_words(k, table)));
   float* const dst = packed.weights.data();
   auto* const halves = reinterpret_cast<std::uint16_t*>(dst);
   place_taps(node.oc, k, table, [&](std::size_t at, int c, int ky, int kx) {

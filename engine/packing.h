@@ -64,7 +64,7 @@ inline int patch_per_word(const KernelTable& table) {
 }
 
 // Words a lane of a depthwise layer's weights: kernels/kernels.h, DepthwiseParams.
-int depthwise_words(int kernel_size, int per_word);
+int depthwise_words(int kernel_size, const KernelTable& table);
 
 // The bf16 nearest to a float, ties to even; NaN stays NaN.
 std::uint16_t to_bf16(float value);
@@ -75,11 +75,17 @@ template <typename Put>
 void place_taps(int channels, int kernel_size, const KernelTable& table, Put put) {
   const int k = kernel_size, pad = (k - 1) / 2, n = table.per_word, lanes = table.lanes;
   const int before = ceil_div(pad, n), groups = before + ceil_div(k / 2, n) + 1;
-  const int words = depthwise_words(k, n);
+  const int words = depthwise_words(k, table);
   for (int c = 0; c < channels; ++c) {
     const std::size_t block = static_cast<std::size_t>(c / lanes) * static_cast<std::size_t>(words);
     for (int ky = 0; ky < k; ++ky) {
       for (int kx = 0; kx < k; ++kx) {
+        if (table.tap_pairs) {
+          const std::size_t row = static_cast<std::size_t>((c * k + ky) * (k + 1));
+          put((row + static_cast<std::size_t>(k - 1 - kx)) * 2, c, ky, kx);
+          put((row + static_cast<std::size_t>(k - kx)) * 2 + 1, c, ky, kx);
+          continue;
+        }
         for (int pixel = 0; pixel < n; ++pixel) {
           // From the first pixel of the first group.
           const int at = pixel + kx - pad + before * n;

@@ -14,6 +14,7 @@
 #include "engine/openmp.h"
 #include "engine/passes.h"
 #include "engine/quantize.h"
+#include "engine/split.h"
 #include "engine/strassen.h"
 #include "engine/threads.h"
 #include "kernels/registry.h"
@@ -132,8 +133,15 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
                                         const PlanOptions& options, Plan& plan) {
   auto native = std::make_unique<NativePlan>();
   const KernelTable& table = *candidate.table;
+  const int k = plan.geometry.kernel_size;
+  if (table.tap_pairs && k > kMostKernelInTiles) {
+    throw Error(Code::kUnsupported,
+                fmt::format("its depthwise layers have up to {0}×{0} taps, found {1}×{1}",
+                            kMostKernelInTiles, k));
+  }
   native->table = &table;
   native->head_table = candidate.fp32;
+  native->strip_pixels = most_strip_pixels(plan.geometry, table);
   const bool bytes = table.precision == kInt8;
   const Quantization& q = options.quantization;
   const StrassenChoice choice = choose_strassen(options, plan.geometry, table);

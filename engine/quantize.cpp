@@ -249,7 +249,7 @@ PackedDepthwise quantize_depthwise(const Node& node, const ChannelScales& src,
   packed.kernel_size = k;
   packed.activation = kernel_activation(node.activation);
   packed.weights = Buffer<float>(static_cast<std::size_t>(blocks * lanes) *
-                                 static_cast<std::size_t>(depthwise_words(k, table.per_word)));
+                                 static_cast<std::size_t>(depthwise_words(k, table)));
   packed.row_zero =
       Buffer<float>(static_cast<std::size_t>(blocks * lanes) * static_cast<std::size_t>(k));
   const std::int8_t* const int8s = weights.int8s.int8s;

@@ -11,31 +11,35 @@ namespace convmixer {
 namespace {
 
 struct Costs {
-  // The most pixels of a strip, unless a single row has more: enough to use each weight often, few
-  // enough for the panel to stay in L2.
-  int most_pixels;
   double fetch;  // of the weights of a strip: as much as so many pixels' products with them
   double tap;    // a depthwise multiply-add, in those of products
 };
-constexpr Costs kOfVectors{96, 16, 1}, kOfTiles{256, 128, 20};
-
-const Costs& costs_of(const KernelTable& table) {
-  return table.matrix_tiles ? kOfTiles : kOfVectors;
-}
+constexpr Costs kOfVectors{16, 1}, kOfTiles{128, 20};
 
 }  // namespace
 
-int most_strip_rows(const Geometry& g, const KernelTable& table, int rows) {
-  return rows != 0 ? rows : std::max(1, std::min(g.h, costs_of(table).most_pixels / g.w));
+int most_strip_pixels(const Geometry& g, const KernelTable& table) {
+  // Matrix tiles use up weights faster, and have 16 rows of pixels to fill: as many as half of L2
+  // holds.
+  constexpr int kOfVectorProducts = 96, kOfTileProducts = 512;
+  if (!table.matrix_tiles) return kOfVectorProducts;
+  const std::size_t bytes =
+      static_cast<std::size_t>(g.dim) * sizeof(float) / static_cast<std::size_t>(table.per_word);
+  const std::size_t in_half = std::min<std::size_t>(cache_sizes().l2 / 2 / bytes, kOfTileProducts);
+  return std::max(static_cast<int>(in_half), kOfVectorProducts);
 }
 
-Split choose_split(const Geometry& g, const KernelTable& table, int n, int threads, int oc_tiles,
-                   int given_rows) {
-  const Costs& costs = costs_of(table);
+int most_strip_rows(const Geometry& g, const NativePlan& native) {
+  if (native.strip_rows != 0) return native.strip_rows;
+  return std::max(1, std::min(g.h, native.strip_pixels / g.w));
+}
+
+Split choose_split(const Geometry& g, const NativePlan& native, int n, int threads, int oc_tiles) {
+  const Costs& costs = native.table->matrix_tiles ? kOfTiles : kOfVectors;
   const double dim = g.dim, taps = static_cast<double>(g.kernel_size) * g.kernel_size;
   Split best{};
   double best_cost = 0;
-  const int first = given_rows != 0 ? given_rows : 1, last = most_strip_rows(g, table, given_rows);
+  const int last = most_strip_rows(g, native), first = native.strip_rows != 0 ? last : 1;
   for (int rows = first; rows <= last; ++rows) {
     const int strips = ceil_div(g.h, rows);
     const int parts = std::clamp(threads / std::max(1, n * strips), 1, oc_tiles);
@@ -54,7 +58,7 @@ Split choose_split(const Geometry& g, const KernelTable& table, int n, int threa
 int choose_chunk(const Geometry& geometry, const NativePlan& native, int threads) {
   const PlaneLayout planes(geometry, *native.table);
   const std::size_t an_image = 2 * planes.image_stride * sizeof(float);
-  const int strips = choose_split(geometry, *native.table, 1, 1, 1, native.strip_rows).strips;
+  const int strips = choose_split(geometry, native, 1, 1, 1).strips;
   const auto in_cache =
       static_cast<int>(std::min<std::size_t>(1024, cache_sizes().l3 / 2 / an_image));
   return std::min(ceil_div(16 * threads, strips),

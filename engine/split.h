@@ -6,17 +6,20 @@
 
 namespace convmixer {
 
+// The most pixels of a strip, unless a single row has more: enough to use each weight often, few
+// enough for the panel to stay in L2.
+int most_strip_pixels(const Geometry& geometry, const KernelTable& table);
+
 // How the work of one layer over n images is cut: strips of `rows` rows of pixels and, where there
-// are more threads than strips, each strip's output channels in `parts`. `rows` is given or, where
-// it is 0, chosen.
+// are more threads than strips, each strip's output channels in `parts`.
 struct Split {
   int rows, strips, parts;
 };
-Split choose_split(const Geometry& geometry, const KernelTable& table, int n, int threads,
-                   int oc_tiles, int rows = 0);
+Split choose_split(const Geometry& geometry, const NativePlan& native, int n, int threads,
+                   int oc_tiles);
 
 // The most rows of a strip that choose_split gives for any n and threads.
-int most_strip_rows(const Geometry& geometry, const KernelTable& table, int rows = 0);
+int most_strip_rows(const Geometry& geometry, const NativePlan& native);
 
 // Images of a chunk: enough for 16 tasks a thread in every layer, so that threads wait little for
 // each other at its end, as long as the activations of all of them leave half of the L3 cache to

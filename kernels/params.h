@@ -86,6 +86,11 @@ struct StrassenPanelParams {
 // those from −⌈pad / n⌉ to ⌈(k/2) / n⌉ around the pixel's. Whole groups are stored: dst has room
 // for n − 1 pixels behind the last. An infinity or NaN spreads to all pixels whose groups' taps
 // reach its group (0 · ∞).
+//
+// Where KernelTable::tap_pairs, weights are [lanes][k][k + 1] pairs of bf16, a word each: pair i of
+// a row is taps k − 1 − i and k − i, zero where there is none. An infinity or NaN spreads to all
+// of the 16 pixels, from a multiple of 16 on, one of which it is a tap of.
+constexpr int kMostKernelInTiles = 17;
 struct DepthwiseParams {
   const float* src;  // pixel (0, 0) of the plane
   int h, w, kernel_size;

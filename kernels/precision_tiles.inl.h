@@ -16,6 +16,9 @@ namespace {
 constexpr int kTileRows = 16;
 constexpr int kTileLine = 16;  // words a row of a tile
 constexpr ptrdiff_t kTileBytes = kTileLine * sizeof(float);
+// Rows of the panel that are summed for all pixels of a chunk before the next: their weights for a
+// tile of output channels, 16 KB, stay in L1 beside the sums.
+constexpr int kSumSteps = 8;
 
 template <class Vectors>
 struct Tiles;
@@ -47,13 +50,13 @@ struct Tiles : Vectors {
     }
   }
 
-  // The registers, for products whose rows have `words` words.
-  static void configure(int words) {
+  // The registers, for products of `rows` rows that have `words` words.
+  static void configure(int words, int rows = kTileRows) {
     TileConfig config;
     for (int i = 0; i < 8; ++i) {
       const bool pixels = i == 4 || i == 5, weights = i == 6 || i == 7;
       config.row_bytes[i] = static_cast<uint16_t>((pixels ? words : kTileLine) * 4);
-      config.rows[i] = static_cast<uint8_t>(weights ? words : kTileRows);
+      config.rows[i] = static_cast<uint8_t>(weights ? words : rows);
     }
     configure_tiles(config);
   }
@@ -124,8 +127,10 @@ struct Tiles : Vectors {
     const int pairs = (pixels + 2 * kTileRows - 1) / (2 * kTileRows);
     Prefetch fetch(next, blocks * kLanes / Vectors::kPerWord * kOcTile * 4 / int{kLineBytes},
                    pairs * (steps > 0 ? steps : 1));
-    if (steps > 0) {
-      products(panel, panel_block_stride, pixels, weights, steps, true, sums, fetch);
+    for (int i = 0; i < steps; i += kSumSteps) {
+      const int now = kSumSteps < steps - i ? kSumSteps : steps - i;
+      products(panel + i * panel_block_stride, panel_block_stride, pixels,
+               weights + i * kTileLine * kOcTile, now, i == 0, sums, fetch);
     }
     if (rest == 0) return;
     configure(rest * kLanes / Vectors::kPerWord);

@@ -52,5 +52,40 @@ inline void dot_tiles() {
   }
 }
 
+// v[i], lane j := v[j], lane i.
+inline void transpose(Vec (&v)[16]) {
+  __m512 t[16];
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {  // 4 × 4 in each 128 bits
+    const __m512 a = _mm512_maskz_unpacklo_ps(0xFFFF, v[i], v[i + 1]),
+                 b = _mm512_maskz_unpackhi_ps(0xFFFF, v[i], v[i + 1]),
+                 c = _mm512_maskz_unpacklo_ps(0xFFFF, v[i + 2], v[i + 3]),
+                 d = _mm512_maskz_unpackhi_ps(0xFFFF, v[i + 2], v[i + 3]);
+    t[i] = _mm512_maskz_shuffle_ps(0xFFFF, a, c, 0x44);
+    t[i + 1] = _mm512_maskz_shuffle_ps(0xFFFF, a, c, 0xEE);
+    t[i + 2] = _mm512_maskz_shuffle_ps(0xFFFF, b, d, 0x44);
+    t[i + 3] = _mm512_maskz_shuffle_ps(0xFFFF, b, d, 0xEE);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {  // the 128 bits themselves
+    const __m512 a = _mm512_maskz_shuffle_f32x4(0xFFFF, t[i], t[4 + i], 0x88),
+                 b = _mm512_maskz_shuffle_f32x4(0xFFFF, t[i], t[4 + i], 0xDD),
+                 c = _mm512_maskz_shuffle_f32x4(0xFFFF, t[8 + i], t[12 + i], 0x88),
+                 d = _mm512_maskz_shuffle_f32x4(0xFFFF, t[8 + i], t[12 + i], 0xDD);
+    v[i] = _mm512_maskz_shuffle_f32x4(0xFFFF, a, c, 0x88);
+    v[8 + i] = _mm512_maskz_shuffle_f32x4(0xFFFF, a, c, 0xDD);
+    v[4 + i] = _mm512_maskz_shuffle_f32x4(0xFFFF, b, d, 0x88);
+    v[12 + i] = _mm512_maskz_shuffle_f32x4(0xFFFF, b, d, 0xDD);
+  }
+}
+
+// Neither is aligned.
+inline void copy_words(float* dst, const float* src, int n) {
+  for (int i = 0; i < n; i += 16) {
+    const auto mask = static_cast<__mmask16>(n - i < 16 ? (1 << (n - i)) - 1 : 0xFFFF);
+    _mm512_mask_storeu_ps(dst + i, mask, _mm512_maskz_loadu_ps(mask, src + i));
+  }
+}
+
 }  // namespace
 }  // namespace convmixer::CONVMIXER_ISA

@@ -63,9 +63,10 @@ inline void store_panel_bf16(float* dst, const Vec* v) {
 }
 // [channel][pixel]
 inline void store_plane_bf16(float* dst, const Vec* v) {
-  const __m512i low = _mm512_maskz_cvtepu16_epi32(0xFFFF, (__m256i)_mm512_cvtneps_pbh(v[0]));
-  const __m512i high = _mm512_maskz_cvtepu16_epi32(0xFFFF, (__m256i)_mm512_cvtneps_pbh(v[1]));
-  _mm512_store_si512(dst, _mm512_or_si512(low, _mm512_maskz_slli_epi32(0xFFFF, high, 16)));
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24,
+                                         8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  _mm512_store_si512(dst, _mm512_maskz_permutexvar_epi16(0xFFFFFFFF, order,
+                                                         (__m512i)_mm512_cvtne2ps_pbh(v[1], v[0])));
 }
 #endif
 

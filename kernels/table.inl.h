@@ -19,6 +19,10 @@
 #ifdef CONVMIXER_TILES
 #include "kernels/precision_tiles.inl.h"
 #endif
+#if defined(CONVMIXER_TILES) && defined(CONVMIXER_BF16)
+#define CONVMIXER_DEPTHWISE_TILES
+#include "kernels/depthwise_tiles.inl.h"
+#endif
 
 #define CONVMIXER_TEXT_OF(name) #name
 #define CONVMIXER_TEXT(name) CONVMIXER_TEXT_OF(name)
@@ -65,9 +69,16 @@ constexpr KernelTable table() {
     t.strassen[kActGelu] = strassen<P, kActGelu>;
     t.strassen_panel = strassen_panel<typename P::Strassen>;
   }
+#ifdef CONVMIXER_DEPTHWISE_TILES
+  t.tap_pairs = true;
+  t.depthwise[kActIdentity] = depthwise_in_tiles<P, kActIdentity>;
+  t.depthwise[kActRelu] = depthwise_in_tiles<P, kActRelu>;
+  t.depthwise[kActGelu] = depthwise_in_tiles<P, kActGelu>;
+#else
   t.depthwise[kActIdentity] = depthwise<P, kActIdentity>;
   t.depthwise[kActRelu] = depthwise<P, kActRelu>;
   t.depthwise[kActGelu] = depthwise<P, kActGelu>;
+#endif
   t.patches_f32 = patches<float, false, Q>;
   t.patches_u8 = patches<unsigned char, true, Q>;
   t.mean = mean<P>;

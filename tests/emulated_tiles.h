@@ -55,6 +55,19 @@ void store_tile(float* dst, ptrdiff_t stride) {
   }
 }
 
+inline void transpose(Vec (&v)[16]) {
+  alignas(64) float words[16][16];
+  for (int i = 0; i < 16; ++i) store(words[i], v[i]);
+  for (int i = 0; i < 16; ++i) {
+    alignas(64) float column[16];
+    for (int j = 0; j < 16; ++j) column[j] = words[j][i];
+    v[i] = load(column);
+  }
+}
+inline void copy_words(float* dst, const float* src, int n) {
+  __builtin_memcpy(dst, src, static_cast<size_t>(n) * sizeof(float));
+}
+
 inline void add_bf16(const float* a, const float* b, float* sum) {
   uint32_t x, w;
   __builtin_memcpy(&x, a, 4);

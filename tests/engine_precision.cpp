@@ -186,7 +186,7 @@ void check_int8_strassen(const ModelShape& shape) {
 TEST(Precision, AutoIsBf16WhereTheCpuHasIt) {
   PlanOptions options;
   options.precision = PrecisionOption::kAuto;
-  const bool has = variants(kBf16).front().table != nullptr ||
+  const bool has = available_tables(kBf16).size() > 1 ||  // portable is one
                    onednn::support(kBf16) >= onednn::Support::kInstructions;
   EXPECT_EQ(choose_variants(options).precision, has ? kBf16 : kFp32);
   for (const Variant& v : variants()) {
@@ -239,6 +239,17 @@ TEST(Precision, WhatCannotRunIsRefused) {
   options.onednn = OneDnn::kAuto;
   options.isa = "portable";
   expect_error(Code::kFormat, "expected scales of 1 blocks, found 0", make);
+}
+
+TEST(Precision, LargeKernelsAreNotForTiles) {
+  const std::string refusal = "its depthwise layers have up to 17×17 taps, found 19×19";
+  const Variant amx = variants(kBf16).front();
+  if (amx.table == nullptr) GTEST_SKIP() << amx.refusal;
+  const Case c({20, 1, 19, 2, 24, 20}, 1);
+  expect_error(Code::kUnsupported, refusal, [&] { plan_of(c, "amx", kBf16, {}); });
+  const auto plan = plan_of(c, "", kBf16, {});
+  EXPECT_STRNE(plan->implementation(), "amx_bf16");
+  EXPECT_EQ(plan->refusals.at(0), "amx_bf16: " + refusal);
 }
 
 TEST(Precision, LargePatchesOfInt8AreRefused) {

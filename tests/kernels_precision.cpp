@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernels of bf16 and int8. Operands are exact in the precision, so that the oracle computes
-// with the same ones; results are one rounding away from its own. In int8 sums are exact, and the
-// arithmetic behind them is repeated here operation by operation, so that bytes must be equal; with
-// GELU, equal to those of the portable variant.
+// with the same ones; results are one rounding away. In int8 sums are exact, and what is behind
+// them is repeated here step by step: bytes must be equal; with GELU, equal to those of portable.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -24,8 +23,7 @@ namespace convmixer::test {
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-// Of the short GELU, a multiple of max(1, |x|).
-constexpr double kShortGelu = 9e-5;
+constexpr double kShortGelu = 9e-5;  // a multiple of max(1, |x|)
 
 struct Shape {
   int ic, oc, k, h, w;  // k of a depthwise layer, whose channels are ic
@@ -439,9 +437,8 @@ void check_diffusion(const KernelTable& table) {
 
 KernelTests precision_tests(const KernelTable& table) {
   KernelTests tests;
-  const auto add = [&](const std::string& op, const std::string& shape,
-                       std::function<void(const KernelTable&)> body) {
-    tests.push_back({op, shape, std::move(body)});
+  const auto add = [&](const char* op, const std::string& shape, auto body) {
+    tests.push_back({op, shape, body});
   };
   const int lanes = table.lanes, tile = table.oc_tile, px = table.pixel_tile;
   const int ics[] = {1, 2, 3, 4, 5, lanes - 1, lanes, lanes + 3, 5 * lanes + 2};
@@ -459,15 +456,13 @@ KernelTests precision_tests(const KernelTable& table) {
       }
     }
   }
-  for (const int ic : {table.sum_words * table.per_word + 1, 1536}) {
+  const int part = 2 * table.sum_words;
+  for (const int ic : {part - 1, part + 1, 2 * part + 1, 1536}) {
     const Shape s{ic, tile + lanes, 1, 2, px + 3};
-    add("pointwise", text(s),
-        [=](const KernelTable& t) { check_all_activations(t, s, false, false); });
-  }
-  for (const int ic : {2 * table.sum_words - 1, 2 * table.sum_words + 1, 1536}) {
-    const Shape s{ic, tile + lanes, 1, 2, px + 3};
-    add("patch_embed", text(s),
-        [=](const KernelTable& t) { check_all_activations(t, s, false, true); });
+    for (const bool patch : {false, true}) {
+      add(patch ? "patch_embed" : "pointwise", text(s),
+          [=](const KernelTable& t) { check_all_activations(t, s, false, patch); });
+    }
   }
   const std::pair<int, int> images[] = {{1, 1},  {2, 3},  {5, 4},  {4, 6},  {7, 7},
                                         {3, 13}, {2, 17}, {9, 16}, {3, 35}, {16, 2}};
@@ -480,9 +475,12 @@ KernelTests precision_tests(const KernelTable& table) {
           [=](const KernelTable& t) { check_all_activations(t, s, true, false); });
     }
   }
-  const Shape full{lanes, 1, 9, 32, 32};
-  add("depthwise", text(full),
-      [=](const KernelTable& t) { check_all_activations(t, full, true, false); });
+  for (const Shape& s :
+       {Shape{lanes, 1, 9, 32, 32}, Shape{lanes + 1, 1, 9, 7, 35}, Shape{lanes, 1, 16, 20, 21},
+        Shape{lanes, 1, kMostKernelInTiles, 18, 70}}) {
+    add("depthwise", text(s),
+        [=](const KernelTable& t) { check_all_activations(t, s, true, false); });
+  }
   for (int levels = 1; table.strassen[kActIdentity] != nullptr && levels <= 2; ++levels) {
     const int n = 1 << levels, c = n * tile;
     for (const Shape& s : {Shape{c, c, 1, n, 2}, Shape{3 * c, 2 * c, 1, 2 * n, px + 3},

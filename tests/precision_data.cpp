@@ -33,6 +33,24 @@ Framed zeros(std::size_t size) {
   return words;
 }
 
+// Pair i of a row: taps k − 1 − i and k − i.
+Framed pack_pairs(const KernelTable& table, int c, int k, const std::vector<float>& weights) {
+  Framed packed =
+      zeros(static_cast<std::size_t>(ceil_div(c, table.lanes) * table.lanes * k * (k + 1)));
+  for (int row = 0; row < c * k; ++row) {
+    for (int i = 0; i <= k; ++i) {
+      for (int value = 0; value < 2; ++value) {
+        const int tap = k - 1 - i + value;
+        if (tap < 0 || tap >= k) continue;
+        put_value(packed.data(), kBf16, 2,
+                  static_cast<std::size_t>((row * (k + 1) + i) * 2 + value),
+                  weights[static_cast<std::size_t>(row * k + tap)], true);
+      }
+    }
+  }
+  return packed;
+}
+
 }  // namespace
 
 float cut_to_bf16(float value) {
@@ -161,6 +179,7 @@ Framed pack_words(const KernelTable& table, int per_word, int ic, int oc,
 
 Framed pack_taps(const KernelTable& table, int c, int k, const std::vector<float>& weights) {
   const int n = table.per_word, lanes = table.lanes, pad = (k - 1) / 2;
+  if (table.tap_pairs) return pack_pairs(table, c, k, weights);
   const int before = ceil_div(pad, n), groups = before + 1 + ceil_div(k - 1 - pad, n);
   Framed packed = zeros(static_cast<std::size_t>(ceil_div(c, lanes) * k * groups * n * lanes));
   for (int channel = 0; channel < c; ++channel) {
