@@ -225,7 +225,8 @@ void pointwise(const PointwiseParams* params) {
       const int pixels = most < p.pixels - first ? most : p.pixels - first;
       const float* const panel = p.panel + first * kPanelPixel<P1>;
       if constexpr (P1::kMatrixTiles) {
-        P1::sum(panel, p.panel_block_stride, pixels, p.ic, weights_of(t), next, sums.v);
+        P1::sum(panel, p.panel_block_stride, pixels, p.ic, weights_of(t),
+                first == 0 ? next : nullptr, sums.v);
       } else {
         sum_tile<P1>(panel, p.panel_block_stride, pixels, p.ic, weights_of(t), next, true, sums.v);
       }

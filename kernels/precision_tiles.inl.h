@@ -125,7 +125,9 @@ struct Tiles : Vectors {
     const int blocks = (ic + kLanes - 1) / kLanes;
     const int steps = blocks / kPanelBlocks, rest = blocks % kPanelBlocks;
     const int pairs = (pixels + 2 * kTileRows - 1) / (2 * kTileRows);
-    Prefetch fetch(next, blocks * kLanes / Vectors::kPerWord * kOcTile * 4 / int{kLineBytes},
+    const int lines = blocks * kLanes / Vectors::kPerWord * kOcTile * 4 / int{kLineBytes};
+    // A step fetches at least one line, and `next` may be null where it was fetched before.
+    Prefetch fetch(next != nullptr ? next : weights, next != nullptr ? lines : 0,
                    pairs * (steps > 0 ? steps : 1));
     for (int i = 0; i < steps; i += kSumSteps) {
       const int now = kSumSteps < steps - i ? kSumSteps : steps - i;

@@ -15,7 +15,8 @@ import numpy as np
 ISA_ENVIRONMENT = {
     "portable": {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default"},
     "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
-    "avx512": {},
+    "avx512": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_FP16"},  # all but AMX
+    "amx": {},
 }
 ISA_NOTES = {
     "openvino": "convolutions limited by ONEDNN_MAX_CPU_ISA",

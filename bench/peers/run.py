@@ -228,7 +228,7 @@ def main():
         for opened in ours.values():
             opened.close()
     print_table(rows, a)
-    if a.isa in ("portable", "avx2"):
+    if a.isa in ("portable", "avx2", "avx512"):
         notes += [f"{peer}: {contenders.ISA_NOTES[peer]}" for peer in a.peers]
     print("\n".join(notes))
 
