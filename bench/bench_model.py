@@ -21,7 +21,7 @@ from measuring import commit_of, shown_command
 
 ROOT, PRESETS = pathlib.Path(presets.ROOT), list(presets.PRESETS)
 BATCHES = [1, 8, 16, 32]
-# The variants of each precision, in the order in which the library chooses (but with AMX), and what --isa calls them.
+# The variants of each precision, in the order in which the library chooses, and what --isa calls them.
 VARIANTS = {
     "fp32": {"avx512": "avx512", "avx2": "avx2", "onednn": "onednn", "portable": "portable"},
     "bf16": {"amx_bf16": "amx", "avx512_bf16": "avx512", "onednn": "onednn", "portable_bf16": "portable"},
@@ -82,16 +82,14 @@ def read_system(command):
     if not (cpu and threads and available):
         sys.exit(f"bench_model.py: {command} info: expected lines cpu, threads and variant, found\n{text}")
     onednn = re.search(r"^variant onednn: version \S+ for (.*)$", text, re.M)
-    # "fp32, bf16 (emulated), int8 (AMX)": emulated is too slow to measure, with AMX the library takes oneDNN first.
+    # "fp32, bf16 (emulated), int8 (AMX)": emulated is too slow to measure.
     served = dict(re.findall(r"(\w+)(?: \((\w+)\))?", onednn[1])) if onednn else {}
 
     def can_run(precision, variant):
         return variant in available or variant == "onednn" and served.get(precision, "emulated") != "emulated"
 
     return cpu[1], int(threads[1]), {
-        precision: sorted((v for v in variants if can_run(precision, v)),
-                          key=lambda v, how=served.get(precision): (v, how) != ("onednn", "AMX"))
-        for precision, variants in VARIANTS.items()}
+        precision: [v for v in variants if can_run(precision, v)] for precision, variants in VARIANTS.items()}
 
 
 def variants_of(precision, available, full):

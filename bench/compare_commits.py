@@ -55,7 +55,7 @@ def opened(library, path, config, threads, isa, precision):
     if precision != "int8":
         return Network(library, path, threads, isa, precision=precision)
     with tempfile.NamedTemporaryFile(suffix=".safetensors") as scaled:
-        fp32 = Network(library, path, threads, isa)
+        fp32 = Network(library, path, threads, "avx512" if isa == "amx" else isa)
         fp32.calibrate(scaled.name, preset_models.calibration_images(config))
         fp32.close()
         return Network(library, scaled.name, threads, isa, precision=precision)

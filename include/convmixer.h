@@ -83,8 +83,8 @@ typedef enum convmixer_activation {
 } convmixer_activation;
 
 typedef enum convmixer_onednn {
-  CONVMIXER_ONEDNN_AUTO = 0, /* where no instruction set of our own but portable serves, and in bf16
-                                and int8 where the CPU has AMX; not its reference code */
+  CONVMIXER_ONEDNN_AUTO = 0, /* where no instruction set of our own but portable serves, or in bf16
+                                and int8 none but amx has AMX; not its reference code */
   CONVMIXER_ONEDNN_ON = 1,   /* every operator, or an error that names the first that cannot */
   CONVMIXER_ONEDNN_OFF = 2
 } convmixer_onednn;
@@ -117,8 +117,9 @@ typedef struct convmixer_model_options {
   size_t struct_size;
   /* "portable", "avx2", "avx512" or, for bf16 and int8, "amx": exactly this one, refused where the
      CPU lacks it. NULL: the best the CPU has, up to the environment variable CONVMIXER_ISA.
-     Opening a model in bf16 or int8 asks Linux for the use of AMX's registers where the CPU has
-     them: from then on the process's sigaltstack() wants stacks of more than 11 KB. */
+     Opening a model in bf16, int8 or AUTO asks Linux for the use of AMX's registers where the CPU
+     has them: from then on the process's sigaltstack() wants stacks of more than 11 KB. In bf16 a
+     run on such a CPU takes 100 KB of the calling thread's stack. */
   const char* isa;
   convmixer_onednn onednn;
   /* These win over what the file says. */
@@ -287,8 +288,8 @@ CONVMIXER_API convmixer_status convmixer_run_u8(convmixer_session* session, cons
 
 /*
  * What the session's threads could reach at most, in operations a second (of integers in int8):
- * independent multiply-adds (two operations each) of the vectors that the model's variant uses (where
- * oneDNN runs, of our best variant of its precision, which has no tiles of AMX), on all of the
+ * independent multiply-adds (two operations each) of the vectors or tiles that the model's variant
+ * uses (where oneDNN runs, of our best variant of its precision), on all of the
  * session's threads at once; the best of a few rounds, about 0.1 s in all. 2 × num_macs × images a
  * second is a share of it. Clocks change with heat and with other programs: measure before, between
  * and after what is compared with it, and take the largest.

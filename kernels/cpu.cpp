@@ -93,7 +93,8 @@ std::string missing_features(const std::string& variant) {
     const bool known = __get_cpuid_count(7, 0, &a, &b, &c, &d);
     if (variant == "amx_bf16") need(known && (d & kAmxBf16), "AMX_BF16", missing);
     if (variant == "amx_int8") need(known && (d & kAmxInt8), "AMX_INT8", missing);
-    need(known && (d & kAmxTile) && may_use_tiles(), "AMX_TILE", missing);
+    need(known && (d & kAmxTile), "AMX_TILE", missing);
+    if (missing.empty()) need(may_use_tiles(), "permission to use AMX", missing);
   }
   if (variant == "avxvnni") {
     // Not among the names that compilers of 2022 know. Its registers are AVX2's.

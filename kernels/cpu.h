@@ -9,8 +9,8 @@ namespace convmixer {
 
 // Whether the CPU and the operating system's register state allow a variant's instructions; else
 // the names of the missing features ("AVX512F AVX512BW"). Every feature its object is compiled for
-// is checked. For AMX Linux is asked for the use of its registers, by this process: from then on
-// sigaltstack() wants room for them (11 KB).
+// is checked. Where the CPU has AMX, asking for a variant of it asks Linux for the use of its
+// registers, by this process: from then on sigaltstack() wants room for them (11 KB).
 std::string missing_features(const std::string& variant);
 
 std::string cpu_name();  // as the CPU calls itself, or "unknown CPU"

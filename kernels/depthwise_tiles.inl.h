@@ -23,8 +23,8 @@ struct DepthwiseTilesOf {
   static_assert(P::kPerWord == 2, "pairs of pixels and taps");
   static constexpr int kGroups = kTileRows / P::kPerWord;  // of 16 output pixels
   static constexpr int kAtOnce = 4;                        // channels, a tile of sums each
-  static constexpr int kMostBeside = 4;                    // windows of a row
-  // (R + kernel_size − 1) · S, and what the last tile reads beyond.
+  static constexpr int kMostBeside = 2;                    // windows of a row
+  // (R + kernel_size − 1) · S.
   static constexpr int kMostWindows = (16 / kMostBeside + kMostKernelInTiles - 1) * kMostBeside;
   static constexpr int kPairs = 48;      // 46, of the taps' tile
   static constexpr int kFirstPair = 30;  // of row 0
@@ -49,13 +49,15 @@ struct DepthwiseTilesOf {
         pad((k - 1) / 2),
         words(kGroups + window.groups - 1),
         row_groups((p.w + P::kPerWord - 1) / P::kPerWord) {
-    float* const taps = memory.taps[0][0][0];
-    constexpr int kSize = 2 * kAtOnce * kMostKernelInTiles * kPairs;
-    for (int i = 0; i < kSize; i += kLanes) store(taps + i, set1(0.0f));
+    for (auto& set : memory.taps) {
+      for (auto& channel : set) {
+        for (int i = 0; i < k * kPairs; i += kLanes) store(channel[0] + i, set1(0.0f));
+      }
+    }
   }
 
   // The windows of rows y … y + rows − 1 and of `beside` windows from the first-th on, of 16
-  // channels. What is not of the row and its gap is zero, as the gap's last group.
+  // channels. Behind the row and its gap the last group stands again, whose taps are zero.
   void gather(int y, int rows, int first, int beside, Prefetch& next) {
     for (int i = 0; i < rows + k - 1; ++i) {
       const int src_y = y + i - pad;
@@ -139,14 +141,12 @@ struct DepthwiseTilesOf {
   template <KernelActivation A>
   void run() {
     const int of_row = (p.w + kTileLine - 1) / kTileLine;  // windows
-    // One window beside the other only where there are fewer than 16 rows.
+    // One window beside the other only where a tile has room for both.
     const int strip = p.y_end - p.y_begin;
-    int beside = strip < kTileRows ? kTileRows / strip : 1;
-    if (beside > kMostBeside) beside = kMostBeside;
-    if (beside > of_row) beside = of_row;
+    const int beside = of_row > 1 && strip <= kTileRows / kMostBeside ? kMostBeside : 1;
     const int rows = kTileRows / beside < strip ? kTileRows / beside : strip;
     const DepthwiseEpilogue<P, A> epilogue(p);
-    const int passes = (p.y_end - p.y_begin + rows - 1) / rows * ((of_row + beside - 1) / beside);
+    const int passes = (strip + rows - 1) / rows * ((of_row + beside - 1) / beside);
     Prefetch next(p.next_lines > 0 ? p.next : p.src, p.next_lines,
                   passes * (rows + k - 1) * beside);
     P::configure(words, rows * beside);

@@ -45,14 +45,12 @@ enum Precision { kFp32 = 0, kBf16 = 1, kInt8 = 2, kPrecisionCount = 3 };
 struct KernelTable {
   const char* name;  // "portable", "avx2", "avx512"; other precisions' follow: "avx512_bf16"
   Precision precision;
-  int per_word;  // values in 4 bytes: 1, 2 or 4
-  int lanes;     // words a vector
-  int oc_tile;   // output channels of a pointwise tile, a multiple of lanes
-  int panel_blocks;
-  bool matrix_tiles;  // the products' unit: 16 times as fast as vectors
-                      // (kernels/precision_tiles.inl.h)
-  int pixel_tile;     // pixels of a pointwise tile
-  int sum_words;      // of a pointwise sum's parts
+  int per_word;      // values in 4 bytes: 1, 2 or 4
+  int lanes;         // words a vector
+  int oc_tile;       // output channels of a pointwise tile, a multiple of lanes
+  int panel_blocks;  // channel blocks side by side in a panel; above 1: products of matrix tiles
+  int pixel_tile;    // pixels of a pointwise tile
+  int sum_words;     // of a pointwise sum's parts; matrix tiles have none
   void (*pointwise[kActCount])(const PointwiseParams*);
   // The product that follows patches_…; in kInt8 its operands have 16 bits, else it is `pointwise`.
   void (*patch_embed[kActCount])(const PointwiseParams*);

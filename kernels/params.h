@@ -16,7 +16,8 @@ constexpr int kMostSumPixels = 128;
 // before (of none for the first of each four of a row), with unscale[o] · Σ for Σ; `scale` and
 // `shift` lead to dst's bytes. Sums of KernelTable::sum_words words of channels, one multiply-add
 // each in ascending order, are added one after the other, whatever the tiling: a pixel's bits do
-// not depend on `pixels`, its place in the panel or the range of tiles.
+// not depend on `pixels`, its place in the panel or the range of tiles. (Matrix tiles add in an
+// order of their own, the same for every pixel.)
 struct PointwiseParams {
   const float* panel;
   ptrdiff_t panel_block_stride;
@@ -88,8 +89,9 @@ struct StrassenPanelParams {
 // reach its group (0 · ∞).
 //
 // Where KernelTable::tap_pairs, weights are [lanes][k][k + 1] pairs of bf16, a word each: pair i of
-// a row is taps k − 1 − i and k − i, zero where there is none. An infinity or NaN spreads to all
-// of the 16 pixels, from a multiple of 16 on, one of which it is a tap of.
+// a row is taps k − 1 − i and k − i, zero where there is none; the bias is added last. An infinity
+// or NaN spreads to all of the 16 pixels, from a multiple of 16 on, which it or its group is a tap
+// of.
 constexpr int kMostKernelInTiles = 17;
 struct DepthwiseParams {
   const float* src;  // pixel (0, 0) of the plane

@@ -206,6 +206,14 @@ void store_results(const PointwiseParams& p, ptrdiff_t block, const float* sums,
                      P2::kPerWord > 1 ? first % p.row_pixels : 0, dst);
 }
 
+// Set up while products are computed.
+template <class P, bool = P::kMatrixTiles>
+struct RegistersOf {
+  RegistersOf() {}
+};
+template <class P>
+struct RegistersOf<P, true> : P::Registers {};
+
 template <class P1, class P2, KernelActivation A>
 void pointwise(const PointwiseParams* params) {
   const PointwiseParams& p = *params;
@@ -214,15 +222,16 @@ void pointwise(const PointwiseParams* params) {
     return p.weights + static_cast<ptrdiff_t>(tile) * rows * kOcTile;
   };
   Sums sums;
-  // Whole rows where pixels share a word.
-  const int most = P2::kPerWord > 1 && p.row_pixels < kMostSumPixels
-                       ? kMostSumPixels / p.row_pixels * p.row_pixels
-                       : kMostSumPixels;
-  [[maybe_unused]] const typename P1::Registers registers{};
+  // Whole rows where pixels share a word, or parts of a row that begin with a word.
+  const bool long_rows = P2::kPerWord > 1 && p.row_pixels > kMostSumPixels;
+  const int most = P2::kPerWord > 1 && !long_rows ? kMostSumPixels / p.row_pixels * p.row_pixels
+                                                  : kMostSumPixels;
+  [[maybe_unused]] const RegistersOf<P1> registers;
   for (int t = p.tile_begin; t < p.tile_end; ++t) {
     const float* const next = weights_of(t + 1 < p.tile_end ? t + 1 : p.tile_begin);
-    for (int first = 0; first < p.pixels; first += most) {
-      const int pixels = most < p.pixels - first ? most : p.pixels - first;
+    for (int first = 0, pixels; first < p.pixels; first += pixels) {
+      const int end = long_rows ? (first / p.row_pixels + 1) * p.row_pixels : p.pixels;
+      pixels = most < end - first ? most : end - first;
       const float* const panel = p.panel + first * kPanelPixel<P1>;
       if constexpr (P1::kMatrixTiles) {
         P1::sum(panel, p.panel_block_stride, pixels, p.ic, weights_of(t),

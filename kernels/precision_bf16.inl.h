@@ -16,7 +16,6 @@ struct Bf16 {
   static constexpr bool kMatrixTiles = false;
   static constexpr int kDiffusedPixels = 0, kPanelBlocks = 1;
   using Element = uint16_t;
-  struct Registers {};
   using Patches = Bf16;
 
   static Vec dot(Vec x, Vec w, Vec sum) { return dot_bf16(x, w, sum); }

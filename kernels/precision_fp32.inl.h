@@ -14,10 +14,9 @@
 //   diffuse(v, left_over)   v as it is to be rounded for a plane, where kDiffusedPixels is not 0
 //   border_value(border)    what pixels beyond a row hold, as float, where kPerWord is more than 1
 //   chain(v, a, b)          the multiply-add that fma_peak counts, of v
-//   Registers               set up while products are computed, where kMatrixTiles
 //   Element                 of the patch embedding's panel
 //   Patches                 the P of the patch embedding's operands, which needs of all this only
-//                           accumulate, to_float, add_sums, store_patch, Element and two constants
+//                           accumulate, to_float, add_sums, store_patch, Element and four constants
 //   Strassen                the P of Strassen products, where kStrassen: there are such. It needs
 //                           accumulate, to_float, the sums' and the values' functions, two
 //                           constants
@@ -40,7 +39,6 @@ struct Fp32 {
   static constexpr bool kStrassen = true, kMatrixTiles = false;
   static constexpr int kPanelBlocks = 1;
   using Strassen = Balanced;
-  struct Registers {};
   using Element = float;
   using Patches = Fp32;
 

@@ -27,7 +27,6 @@ struct Int8 {
   // ±508 of weights.
   static constexpr bool kStrassen = kPerWord == 2;
   using Strassen = Int16;
-  struct Registers {};
   static constexpr bool kMatrixTiles = false;
   static constexpr int kDiffusedPixels = 4, kPanelBlocks = 1;
   using Patches = Int16;
@@ -70,7 +69,6 @@ struct Int16 {
   static constexpr int kPerWord = 2, kPanelBlocks = 1;
   static constexpr bool kUnscale = true, kMatrixTiles = false;
   using Element = int16_t;
-  struct Registers {};
 
   static void accumulate(Vec& sum, Vec x, Vec w) { sum = dot_int16(x, w, sum); }
   static Vec to_float(Vec sum) { return int32_to_float(sum); }

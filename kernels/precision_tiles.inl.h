@@ -65,11 +65,6 @@ struct Tiles : Vectors {
     ~Registers() { release_tiles(); }
   };
 
-  template <int kSum, int kA, int kB>
-  static void multiply() {
-    dot_tiles<Vectors::kPrecision, kSum, kA, kB>();
-  }
-
   // One or two tiles of pixels, times two of output channels, over `steps` rows of the panel.
   template <bool kTwo>
   static void product(const float* panel, ptrdiff_t panel_block_stride, const float* weights,
@@ -89,12 +84,12 @@ struct Tiles : Vectors {
       load_tile<6>(weights, kSumBytes);
       load_tile<4>(panel, kTileBytes);
       load_tile<7>(weights + kLanes, kSumBytes);
-      multiply<0, 4, 6>();
-      multiply<1, 4, 7>();
+      dot_tiles<Vectors::kPrecision, 0, 4, 6>();
+      dot_tiles<Vectors::kPrecision, 1, 4, 7>();
       if constexpr (kTwo) {
         load_tile<5>(panel + kTileRows * kTileLine, kTileBytes);
-        multiply<2, 5, 6>();
-        multiply<3, 5, 7>();
+        dot_tiles<Vectors::kPrecision, 2, 5, 6>();
+        dot_tiles<Vectors::kPrecision, 3, 5, 7>();
       }
       next.step();
       panel += panel_block_stride;
@@ -147,7 +142,8 @@ struct Tiles : Vectors {
     clear_tile<0>(), clear_tile<1>(), clear_tile<2>(), clear_tile<3>();
     clear_tile<4>(), clear_tile<5>(), clear_tile<6>(), clear_tile<7>();
     for (long r = 0; r < rounds; ++r) {
-      multiply<0, 4, 6>(), multiply<1, 4, 7>(), multiply<2, 5, 6>(), multiply<3, 5, 7>();
+      dot_tiles<Vectors::kPrecision, 0, 4, 6>(), dot_tiles<Vectors::kPrecision, 1, 4, 7>(),
+          dot_tiles<Vectors::kPrecision, 2, 5, 6>(), dot_tiles<Vectors::kPrecision, 3, 5, 7>();
     }
     alignas(64) float sums[kTileRows * kTileLine];
     store_tile<0>(sums, kTileBytes);

@@ -53,7 +53,6 @@ constexpr KernelTable table() {
   t.per_word = P::kPerWord;
   t.lanes = kLanes;
   t.panel_blocks = P::kPanelBlocks;
-  t.matrix_tiles = P::kMatrixTiles;
   t.oc_tile = kOcTile;
   t.pixel_tile = kPixelTile;
   t.sum_words = kSumWords;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of kernels/simd_amx.h on any CPU, for the text of kernels/precision_tiles.inl.h:
+// The functions of kernels/simd_amx.h on any CPU, for the texts of matrix tiles:
 // what a register has no room for, or an instruction is not meant for, ends the program.
 #pragma once
 

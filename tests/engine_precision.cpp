@@ -455,7 +455,8 @@ void add_precision_tests() {
       {8, 2, 11, 4, 9, 12},         {24, 1, 8, 2, 4, 4},          {48, 2, 1, 7, 31, 20},
       {64, 4, 5, 4, 32, 32, kRelu}, {40, 1, 10, 1, 3, 2},         {17, 4, 9, 2, 21, 21},
       {130, 2, 3, 2, 12, 70},       {5, 2, 3, 16, 16, 100},       {33, 0, 3, 4, 12, 12},
-      {24, 1, 3, 1, 3, 200},        {4, 1, 3, 64, 64, 128}};
+      {24, 1, 3, 1, 3, 200},        {4, 1, 3, 64, 64, 128},       {20, 1, 3, 1, 4, 129},
+      {20, 2, 5, 1, 5, 146}};
   for (const Precision precision : {kBf16, kInt8}) {
     for (const Variant& v : variants(precision)) {
       const std::string refusal = v.table == nullptr ? v.name + ": " + v.refusal : "";

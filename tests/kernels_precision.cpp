@@ -442,8 +442,8 @@ KernelTests precision_tests(const KernelTable& table) {
   };
   const int lanes = table.lanes, tile = table.oc_tile, px = table.pixel_tile;
   const int ics[] = {1, 2, 3, 4, 5, lanes - 1, lanes, lanes + 3, 5 * lanes + 2};
-  const std::pair<int, int> sizes[] = {{1, 1}, {1, px}, {2, px + 1}, {3, 5},
-                                       {4, 4}, {5, 7},  {1, 131},    {9, 15}};
+  const std::pair<int, int> sizes[] = {{1, 1}, {1, px},  {2, px + 1}, {3, 5},   {4, 4},
+                                       {5, 7}, {1, 131}, {9, 15},     {3, 129}, {2, 150}};
   std::size_t next = 0;
   for (const int oc : {1, lanes, lanes + 1, tile - 1, tile, 2 * tile + 3}) {
     for (const auto& [h, w] : sizes) {

@@ -185,6 +185,37 @@ TEST(Plan, AnUnknownNameInTheEnvironmentIsRefused) {
   for (const Variant& v : variants()) expect_contains(error.what(), v.name);
 }
 
+TEST(Plan, VariantsAreListedBestFirst) {
+  for (int precision = 0; precision < kPrecisionCount; ++precision) {
+    int before = isa_rank("amx");
+    for (const Variant& v : variants(static_cast<Precision>(precision))) {
+      const int rank = isa_rank(v.isa);
+      EXPECT_GE(rank, 0) << v.name;
+      EXPECT_LE(rank, before) << v.name;
+      before = rank;
+    }
+  }
+}
+
+TEST(Plan, AmxHasNoFp32) {
+  PlanOptions options = automatic();
+  options.isa = "amx";
+  const Error error = plan_error(options);
+  EXPECT_EQ(error.code(), Code::kUnsupported);
+  expect_contains(error.what(), "precision fp32, isa amx: it has no such kernels");
+  const IsaLimit environment("amx");  // limits nothing
+  EXPECT_STREQ(make_plan(small_graph(), Images::kMean, Images::kStd, automatic())->implementation(),
+               available_tables().front()->name);
+  options.precision = PrecisionOption::kAuto;
+  const Variant amx = variants(kBf16).front();
+  if (amx.table == nullptr) {
+    expect_contains(plan_error(options).what(), amx.name + ": " + amx.refusal);
+  } else {
+    EXPECT_EQ(make_plan(small_graph(), Images::kMean, Images::kStd, options)->implementation(),
+              amx.name);
+  }
+}
+
 TEST(Plan, AnImageSmallerThanAPatchIsRefused) {
   Graph graph = small_graph();
   graph.h = kSmall.patch_size - 1;

@@ -102,11 +102,13 @@ def way_of(opened):
 def open_ours(library, path, name, config, a):
     """(contender, precision) → Network. In fp32 always, which the others are compared with; first, since it says best
     what is wrong with a file."""
-    fp32 = Network(library, path, a.threads, a.isa)
+    fp32_isa = "avx512" if a.isa == "amx" else a.isa  # which has none
+    fp32 = Network(library, path, a.threads, fp32_isa)
     ours = {("convmixer", "fp32"): fp32}
 
     def open_two_levels(src, precision):
-        network = Network(library, src, a.threads, a.isa, STRASSEN_TWO, precision)
+        isa = fp32_isa if precision == "fp32" else a.isa
+        network = Network(library, src, a.threads, isa, STRASSEN_TWO, precision)
         if network.info.strassen_levels == 2:
             ours["convmixer_two", precision] = network
         else:  # where two do not win it runs the same as ours
