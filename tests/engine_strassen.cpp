@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plans with Strassen products: logits, channels of very different size, the bundled model, bits,
 // and when they are refused.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
