@@ -122,10 +122,10 @@ void check_options(const PlanOptions& options) {
 
 // Why kAuto is not bf16; empty where it is.
 std::vector<std::string> refuse_bf16(const PlanOptions& options) {
+  if (options.isa == "amx") return {};  // it has no fp32
   const bool strassen = options.strassen == Strassen::kOn || options.strassen == Strassen::kTwo;
   if (strassen) return {"bf16: Strassen products are asked for"};
   if (options.isa == "portable") return {"bf16: portable's is slow"};
-  if (options.isa == "amx") return {};  // it has no fp32
   std::vector<std::string> reasons;
   for (const Candidate& c : list_candidates(options, kBf16)) {
     if (c.refusal.empty()) return {};

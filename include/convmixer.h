@@ -117,9 +117,10 @@ typedef struct convmixer_model_options {
   size_t struct_size;
   /* "portable", "avx2", "avx512" or, for bf16 and int8, "amx": exactly this one, refused where the
      CPU lacks it. NULL: the best the CPU has, up to the environment variable CONVMIXER_ISA.
-     Opening a model in bf16, int8 or AUTO asks Linux for the use of AMX's registers where the CPU
-     has them: from then on the process's sigaltstack() wants stacks of more than 11 KB. In bf16 a
-     run on such a CPU takes 100 KB of the calling thread's stack. */
+     Opening a model in bf16, int8 or AUTO, or convmixer_system_describe(), asks Linux for the use
+     of AMX's registers where the CPU has them: from then on the process's sigaltstack() wants
+     stacks of more than 11 KB. In bf16 a run on such a CPU takes 100 KB of the calling thread's
+     stack. */
   const char* isa;
   convmixer_onednn onednn;
   /* These win over what the file says. */
