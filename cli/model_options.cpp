@@ -148,7 +148,7 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
   command
       .add_option("--precision", o.precision,
                   "Arithmetic of the blocks: fp32, bf16, int8 (of a model with scales, see "
-                  "'convmixer calibrate'), or auto (bf16 where the CPU has it, else fp32)")
+                  "'convmixer calibrate'), or auto (bf16 where it is faster, else fp32)")
       ->check(CLI::IsMember({"fp32", "bf16", "int8", "auto"}))
       ->type_name("NAME")
       ->capture_default_str();

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels/cpu.h"
 #include "kernels/registry.h"
 #include "support/error.h"
 
@@ -128,8 +129,13 @@ std::vector<std::string> refuse_bf16(const PlanOptions& options) {
   if (options.isa == "portable") return {"bf16: portable's is slow"};
   std::vector<std::string> reasons;
   for (const Candidate& c : list_candidates(options, kBf16)) {
-    if (c.refusal.empty()) return {};
-    reasons.push_back(c.name + ": " + c.refusal);
+    const bool tiles = c.table != nullptr ? c.table->panel_blocks > 1 : has_onednn_tiles(kBf16);
+    std::string reason = c.refusal;
+    if (reason.empty() && !tiles && has_slow_bf16_vectors()) {
+      reason = "this CPU's bf16 dot products are slower than fp32";
+    }
+    if (reason.empty()) return {};
+    reasons.push_back(c.name + ": " + reason);
   }
   return reasons;
 }

@@ -17,8 +17,8 @@ struct Candidate {
 };
 
 struct Choice {
-  // What is asked for; of kAuto bf16 where a variant of it can run and nothing is asked for that
-  // bf16 has not (Strassen products, isa portable), else fp32.
+  // What is asked for; of kAuto bf16 where a variant of it can run and is faster than fp32, and
+  // nothing is asked for that bf16 has not (Strassen products, isa portable), else fp32.
   Precision precision;
   std::vector<std::string> not_bf16;  // why kAuto is not bf16, a line a variant
   // Best first, at least one without a refusal. oneDNN stands before portable, since it has code

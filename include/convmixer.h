@@ -109,8 +109,8 @@ typedef enum convmixer_precision {
   CONVMIXER_PRECISION_INT8 = 3, /* of a model with scales, as `convmixer calibrate` makes them; NaN
                                    and infinities end as some byte: logits do not show them */
   CONVMIXER_PRECISION_AUTO = 4  /* the fastest that needs no calibration: bf16 where the CPU has
-                                   instructions for it, else fp32; fp32 too where Strassen products or
-                                   isa "portable" are asked for */
+                                   instructions for it that are faster, else fp32; fp32 too where
+                                   Strassen products or isa "portable" are asked for */
 } convmixer_precision;
 
 typedef struct convmixer_model_options {

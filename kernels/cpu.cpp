@@ -107,6 +107,15 @@ std::string missing_features(const std::string& variant) {
   return missing;
 }
 
+bool has_slow_bf16_vectors() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_is("intel");
+#else
+  return false;
+#endif
+}
+
 std::string cpu_name() {
 #if defined(__x86_64__)
   unsigned regs[12];

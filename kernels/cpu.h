@@ -13,6 +13,10 @@ namespace convmixer {
 // registers, by this process: from then on sigaltstack() wants room for them (11 KB).
 std::string missing_features(const std::string& variant);
 
+// Whether AVX512_BF16 makes no more products a second than fp32's multiply-adds: Intel's, of which
+// a Granite Rapids starts one vdpbf16ps each second cycle, half of fp32's rate.
+bool has_slow_bf16_vectors();
+
 std::string cpu_name();  // as the CPU calls itself, or "unknown CPU"
 
 struct CacheSizes {

@@ -183,34 +183,6 @@ void check_int8_strassen(const ModelShape& shape) {
   }
 }
 
-TEST(Precision, AutoIsBf16WhereTheCpuHasIt) {
-  PlanOptions options;
-  options.precision = PrecisionOption::kAuto;
-  const bool has = available_tables(kBf16).size() > 1 ||  // portable is one
-                   onednn::support(kBf16) >= onednn::Support::kInstructions;
-  EXPECT_EQ(choose_variants(options).precision, has ? kBf16 : kFp32);
-  for (const Variant& v : variants()) {
-    if (v.table == nullptr) continue;
-    options.isa = v.isa;
-    const std::vector<Variant> of_bf16 = variants(kBf16);
-    const bool chosen = std::any_of(of_bf16.begin(), of_bf16.end(), [&](const Variant& b) {
-      return b.isa == v.isa && b.isa != "portable" && b.table != nullptr;
-    });
-    EXPECT_EQ(choose_variants(options).precision, chosen ? kBf16 : kFp32) << v.isa;
-  }
-}
-
-TEST(Precision, AutoIsFp32WhereStrassenIsAskedFor) {
-  PlanOptions options;
-  options.precision = PrecisionOption::kAuto;
-  for (const Strassen strassen : {Strassen::kOn, Strassen::kTwo}) {
-    options.strassen = strassen;
-    const Choice choice = choose_variants(options);
-    EXPECT_EQ(choice.precision, kFp32);
-    EXPECT_EQ(choice.not_bf16.at(0), "bf16: Strassen products are asked for");
-  }
-}
-
 TEST(Precision, WhatCannotRunIsRefused) {
   const Case c({20, 1, 3, 2, 8, 8}, 1);
   PlanOptions options;

@@ -3,9 +3,12 @@
 // (engine_sessions.cpp), and here, what a plan says and refuses.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <limits>
 
+#include "engine/candidates.h"
+#include "kernels/cpu.h"
 #include "kernels/onednn.h"
 #include "kernels/registry.h"
 #include "support/error.h"
@@ -213,6 +216,38 @@ TEST(Plan, AmxHasNoFp32) {
   } else {
     EXPECT_EQ(make_plan(small_graph(), Images::kMean, Images::kStd, options)->implementation(),
               amx.name);
+  }
+}
+
+TEST(Precision, AutoIsBf16WhereItIsFaster) {
+  PlanOptions options;
+  options.precision = PrecisionOption::kAuto;
+  const bool slow = has_slow_bf16_vectors();
+  const auto faster = [&](const Variant& v) {
+    return v.table != nullptr && v.isa != "portable" && (v.isa == "amx" || !slow);
+  };
+  const std::vector<Variant> of_bf16 = variants(kBf16);
+  const onednn::Support support = onednn::support(kBf16);
+  const bool has = std::any_of(of_bf16.begin(), of_bf16.end(), faster) ||
+                   support >= (slow ? onednn::Support::kTiles : onednn::Support::kInstructions);
+  EXPECT_EQ(choose_variants(options).precision, has ? kBf16 : kFp32);
+  for (const Variant& v : variants()) {
+    if (v.table == nullptr) continue;
+    options.isa = v.isa;
+    const bool chosen = std::any_of(of_bf16.begin(), of_bf16.end(),
+                                    [&](const Variant& b) { return b.isa == v.isa && faster(b); });
+    EXPECT_EQ(choose_variants(options).precision, chosen ? kBf16 : kFp32) << v.isa;
+  }
+}
+
+TEST(Precision, AutoIsFp32WhereStrassenIsAskedFor) {
+  PlanOptions options;
+  options.precision = PrecisionOption::kAuto;
+  for (const Strassen strassen : {Strassen::kOn, Strassen::kTwo}) {
+    options.strassen = strassen;
+    const Choice choice = choose_variants(options);
+    EXPECT_EQ(choice.precision, kFp32);
+    EXPECT_EQ(choice.not_bf16.at(0), "bf16: Strassen products are asked for");
   }
 }
 
