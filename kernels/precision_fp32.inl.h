@@ -16,12 +16,13 @@
 //   chain(v, a, b)          the multiply-add that fma_peak counts, of v
 //   Element                 of the patch embedding's panel
 //   Patches                 the P of the patch embedding's operands, which needs of all this only
-//                           accumulate, to_float, add_sums, store_patch, Element and four constants
+//                           accumulate, to_float, add_sums, store_patch, Element and five constants
 //   Strassen                the P of Strassen products, where kStrassen: there are such. It needs
 //                           accumulate, to_float, the sums' and the values' functions, two
 //                           constants
 // kUnscale: scales (of int32, zero points too) lead from sums to reals. kBorder: the border's value
 // is the layer's, and is written with its pixels. kExactGelu: GELU to fp32's accuracy.
+// kPanelInL3: the panel may be too large for L2, and is fetched ahead of each tile of pixels.
 // kMatrixTiles, kPanelBlocks: precision_tiles.inl.h; else false and 1.
 // kDiffusedPixels, where kPerWord is more than 1: so many pixels of a row, from a multiple of it
 // on, share the errors of rounding them; 0: none do.
@@ -36,7 +37,7 @@ struct Fp32 {
   static constexpr Precision kPrecision = kFp32;
   static constexpr int kPerWord = 1;
   static constexpr bool kUnscale = false, kBorder = false, kExactGelu = true;
-  static constexpr bool kStrassen = true, kMatrixTiles = false;
+  static constexpr bool kStrassen = true, kMatrixTiles = false, kPanelInL3 = false;
   static constexpr int kPanelBlocks = 1;
   using Strassen = Balanced;
   using Element = float;
@@ -62,6 +63,8 @@ struct Fp32 {
 // Of Strassen products, whose rows are scaled.
 struct Balanced : Fp32 {
   static constexpr bool kUnscale = true;
+  // With fewer lanes the panel's loads would be missed by the products.
+  static constexpr bool kPanelInL3 = kLanes >= 16;
 };
 
 }  // namespace
