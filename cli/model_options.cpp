@@ -109,8 +109,7 @@ void add_isa_option(CLI::App& command, ModelOptions& o) {
   command
       .add_option("--isa", o.isa,
                   "Exactly this instruction set: portable, avx2, avx512, or amx for bf16 and int8 "
-                  "(default: the best of "
-                  "this CPU, up to the environment variable CONVMIXER_ISA)")
+                  "(default: the best of this CPU, up to the environment variable CONVMIXER_ISA)")
       ->type_name("NAME");
 }
 

@@ -54,8 +54,7 @@ std::vector<Candidate> list_candidates(const PlanOptions& options, Precision pre
     Candidate c{v.name, v.table, fp32_table(v.isa), v.refusal};
     if (!options.isa.empty() && v.isa != options.isa)
       c.refusal = "isa " + options.isa + " is asked for";
-    if (c.refusal.empty() && !limit.empty() && v.isa != "portable" &&
-        isa_rank(v.isa) > isa_rank(limit)) {
+    if (c.refusal.empty() && !limit.empty() && isa_rank(v.isa) > isa_rank(limit)) {
       c.refusal = "CONVMIXER_ISA limits the choice to " + limit;
     }
     if (options.onednn == OneDnn::kOn) c.refusal = "oneDNN is asked for";

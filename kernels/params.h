@@ -74,6 +74,9 @@ struct StrassenPanelParams {
   ptrdiff_t product_stride;
 };
 
+// The largest kernel_size where KernelTable::tap_pairs.
+constexpr int kMostKernelInTiles = 17;
+
 // Rows y_begin … y_end−1 of one channel block:
 // dst[y][x] = src_scale · src[y][x] + scale · act(bias + Σ weights[ky][kx] · src[y + ky − pad][x +
 // kx − pad]), pad = (k − 1) / 2; taps above the first and below the last row are left out, those
@@ -92,7 +95,6 @@ struct StrassenPanelParams {
 // a row is taps k − 1 − i and k − i, zero where there is none; the bias is added last. An infinity
 // or NaN spreads to all of the 16 pixels, from a multiple of 16 on, which it or its group is a tap
 // of.
-constexpr int kMostKernelInTiles = 17;
 struct DepthwiseParams {
   const float* src;  // pixel (0, 0) of the plane
   int h, w, kernel_size;

@@ -22,7 +22,8 @@ try:
 
     import contenders
     import preset_models
-    from convmixer_ctypes import PRECISIONS, STRASSEN_TWO, UNSUPPORTED, Error, Library, Network, find_library, one_line
+    from convmixer_ctypes import (PRECISIONS, STRASSEN_TWO, UNSUPPORTED, Error, Library, Network, find_library, fp32_isa,
+                                  one_line)
     from measuring import commit_of, cpu_name, shown_command, spread, turn
     from presets import PRESETS
 except ImportError as error:
@@ -102,12 +103,11 @@ def way_of(opened):
 def open_ours(library, path, name, config, a):
     """(contender, precision) → Network. In fp32 always, which the others are compared with; first, since it says best
     what is wrong with a file."""
-    fp32_isa = "avx512" if a.isa == "amx" else a.isa  # which has none
-    fp32 = Network(library, path, a.threads, fp32_isa)
+    fp32 = Network(library, path, a.threads, fp32_isa(a.isa))
     ours = {("convmixer", "fp32"): fp32}
 
     def open_two_levels(src, precision):
-        isa = fp32_isa if precision == "fp32" else a.isa
+        isa = fp32_isa(a.isa) if precision == "fp32" else a.isa
         network = Network(library, src, a.threads, isa, STRASSEN_TWO, precision)
         if network.info.strassen_levels == 2:
             ours["convmixer_two", precision] = network
@@ -230,7 +230,7 @@ def main():
         for opened in ours.values():
             opened.close()
     print_table(rows, a)
-    if a.isa in ("portable", "avx2", "avx512"):
+    if contenders.ISA_ENVIRONMENT.get(a.isa):
         notes += [f"{peer}: {contenders.ISA_NOTES[peer]}" for peer in a.peers]
     print("\n".join(notes))
 
