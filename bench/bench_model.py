@@ -23,7 +23,7 @@ ROOT, PRESETS = pathlib.Path(presets.ROOT), list(presets.PRESETS)
 BATCHES = [1, 8, 16, 32]
 # The variants of each precision, in the order in which the library chooses, and what --isa calls them.
 VARIANTS = {
-    "fp32": {"avx512": "avx512", "avx2": "avx2", "onednn": "onednn", "portable": "portable"},
+    "fp32": {"amx": "amx", "avx512": "avx512", "avx2": "avx2", "onednn": "onednn", "portable": "portable"},
     "bf16": {"amx_bf16": "amx", "avx512_bf16": "avx512", "onednn": "onednn", "portable_bf16": "portable"},
     "int8": {"amx_int8": "amx", "avx512_vnni": "avx512", "avxvnni": "avx2", "avx2_int8": "avx2", "onednn": "onednn",
              "portable_int8": "portable"},

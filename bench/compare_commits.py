@@ -19,7 +19,7 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 try:
     import preset_models
-    from convmixer_ctypes import PRECISIONS, Error, Library, Network, find_library, fp32_isa, one_line
+    from convmixer_ctypes import PRECISIONS, Error, Library, Network, find_library, one_line
     from measuring import cpu_name, spread, turn
 except ImportError as error:
     print(f"compare_commits: {error}; numpy is needed", file=sys.stderr)
@@ -55,7 +55,7 @@ def opened(library, path, config, threads, isa, precision):
     if precision != "int8":
         return Network(library, path, threads, isa, precision=precision)
     with tempfile.NamedTemporaryFile(suffix=".safetensors") as scaled:
-        fp32 = Network(library, path, threads, fp32_isa(isa))
+        fp32 = Network(library, path, threads)
         fp32.calibrate(scaled.name, preset_models.calibration_images(config))
         fp32.close()
         return Network(library, scaled.name, threads, isa, precision=precision)

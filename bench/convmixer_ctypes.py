@@ -30,11 +30,6 @@ PRECISIONS = {"fp32": 1, "bf16": 2, "int8": 3}
 UNSUPPORTED = 4  # a status: this build or CPU cannot do it
 
 
-def fp32_isa(isa):
-    """What runs fp32 beside an instruction set's other precisions: amx has none of its own."""
-    return "avx512" if isa == "amx" else isa
-
-
 class SessionOptions(ctypes.Structure):
     _fields_ = [("struct_size", c_size_t), ("threads", c_int32), ("chunk_size", c_int32)]
 

@@ -84,11 +84,22 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
                   static_cast<std::size_t>(table.lanes) * n, random);
     }
   }
+  if (table.pieces > 1) convolve(0);  // no random numbers are pieces of one
 }
 
 float Layers::panel_value(const float* panel, const PanelLayout& at, int c, int pixel) const {
-  return read_value(table_.precision, value_size(), panel + at.block(c / at.lanes),
-                    static_cast<std::size_t>(pixel * at.blocks_beside * at.lanes + c % at.lanes));
+  const float* const block = panel + at.block(c / at.lanes);
+  const int row = at.blocks_beside * at.lanes, lane = c % at.lanes;
+  if (table_.pieces == 1) {
+    return read_value(table_.precision, value_size(), block,
+                      static_cast<std::size_t>(pixel * row + lane));
+  }
+  float value = 0;
+  for (int piece = table_.pieces - 1; piece >= 0; --piece) {
+    const int i = (pixel * table_.pieces + piece) * row + lane;
+    value += read_value(kBf16, 2, block, static_cast<std::size_t>(i));
+  }
+  return value;
 }
 
 float Layers::plane_value(const float* first_pixel, int c, int pixel) const {
@@ -138,13 +149,15 @@ DepthwiseParams Layers::convolution(int channel_block, int first_row, int rows) 
       panel_.data() + panel_layout(table_, rows * layout_.w).block(channel_block));
 }
 
-void Layers::depthwise() {
-  for (int y = 0; y < plan_->geometry.h; y += rows_) {
-    for (int c = 0; c < layout_.blocks; ++c) {
-      const DepthwiseParams p = convolution(c, y, rows_at(y));
-      table_.depthwise[block().depthwise.activation](&p);
-    }
+void Layers::convolve(int first_row) {
+  for (int c = 0; c < layout_.blocks; ++c) {
+    const DepthwiseParams p = convolution(c, first_row, rows_at(first_row));
+    table_.depthwise[block().depthwise.activation](&p);
   }
+}
+
+void Layers::depthwise() {
+  for (int y = 0; y < plan_->geometry.h; y += rows_) convolve(y);
 }
 
 void Layers::patches(bool u8, int first_row, int rows) {

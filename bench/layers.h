@@ -55,6 +55,7 @@ class Layers {
  private:
   const NativeBlock& block() const { return plan_->native->blocks[0]; }
   PointwiseParams product(const PackedPointwise& w, int first_row, int rows);
+  void convolve(int first_row);  // a strip
   DepthwiseParams convolution(int channel_block, int first_row, int rows);
   void patches(bool u8, int first_row, int rows);
   // By Strassen's algorithm where the plan does, its panel made of the plain one.

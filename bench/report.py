@@ -19,8 +19,8 @@ from measuring import cpu_name, shown_command, spread
 from presets import PRESETS, ROOT
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-VARIANTS = ["avx512", "avx2", "portable", "onednn", "amx_bf16", "avx512_bf16", "onednn_bf16", "amx_int8", "avx512_vnni",
-            "avxvnni", "avx2_int8", "onednn_int8"]
+VARIANTS = ["amx", "avx512", "avx2", "portable", "onednn", "amx_bf16", "avx512_bf16", "onednn_bf16", "amx_int8",
+            "avx512_vnni", "avxvnni", "avx2_int8", "onednn_int8"]
 PRECISIONS = ["fp32", "bf16", "int8"]
 DOCS = os.path.join(ROOT, "docs")
 MADE_BY = {

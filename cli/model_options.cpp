@@ -108,8 +108,8 @@ void add_config_options(CLI::App& command, ModelOptions& o) {
 void add_isa_option(CLI::App& command, ModelOptions& o) {
   command
       .add_option("--isa", o.isa,
-                  "Exactly this instruction set: portable, avx2, avx512, or amx for bf16 and int8 "
-                  "(default: the best of this CPU, up to the environment variable CONVMIXER_ISA)")
+                  "Exactly this instruction set: portable, avx2, avx512 or amx (default: the best of this "
+                  "CPU, up to the environment variable CONVMIXER_ISA)")
       ->type_name("NAME");
 }
 

@@ -11,6 +11,7 @@ set(CONVMIXER_FLAGS_avx2_int8 ${CONVMIXER_FLAGS_avx2})
 set(CONVMIXER_FLAGS_avxvnni ${CONVMIXER_FLAGS_avx2} -mavxvnni)
 set(CONVMIXER_FLAGS_avx512_bf16 ${CONVMIXER_FLAGS_avx512} -mavx512bf16)
 set(CONVMIXER_FLAGS_avx512_vnni ${CONVMIXER_FLAGS_avx512} -mavx512vnni)
+set(CONVMIXER_FLAGS_amx ${CONVMIXER_FLAGS_avx512_bf16})
 set(CONVMIXER_FLAGS_amx_bf16 ${CONVMIXER_FLAGS_avx512_bf16})  # AMX's instructions are in assembly
 set(CONVMIXER_FLAGS_amx_int8 ${CONVMIXER_FLAGS_avx512_vnni})
 
@@ -18,7 +19,7 @@ set(CONVMIXER_FLAGS_amx_int8 ${CONVMIXER_FLAGS_avx512_vnni})
 set(CONVMIXER_OBJECTS_portable portable portable_bf16 portable_int8)
 set(CONVMIXER_OBJECTS_avx2 avx2 avxvnni avx2_int8)
 set(CONVMIXER_OBJECTS_avx512 avx512 avx512_bf16 avx512_vnni)
-set(CONVMIXER_OBJECTS_amx amx_bf16 amx_int8)
+set(CONVMIXER_OBJECTS_amx amx amx_bf16 amx_int8)
 
 # Adds kernels/isa_NAME.cpp to `target`.
 function(convmixer_add_isa_object target name)

@@ -6,12 +6,12 @@
 namespace convmixer {
 
 PanelLayout panel_layout(const KernelTable& table, int pixels) {
-  return {table.lanes, table.per_word, table.panel_blocks, pixels};
+  return {table.lanes, table.panel_per_word, table.panel_blocks, table.pieces, pixels};
 }
 
 PanelLayout patch_panel_layout(const KernelTable& table, int pixels) {
-  const int beside = table.precision == kInt8 ? 1 : table.panel_blocks;
-  return {table.lanes, patch_per_word(table), beside, pixels};
+  const int beside = table.precision == kBf16 ? table.panel_blocks : 1;
+  return {table.lanes, patch_per_word(table), beside, 1, pixels};
 }
 
 std::size_t panel_words(const Plan& plan, int pixels) {

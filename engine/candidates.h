@@ -29,6 +29,9 @@ struct Choice {
 // Throws as make_plan does.
 Choice choose_variants(const PlanOptions& options);
 
+// Why floats in pieces would gain nothing, or "".
+std::string doubt_pieces(const Geometry& geometry, const KernelTable& table);
+
 // Why oneDNN has no primitives of a precision here that are worth asking for; "" where it has.
 std::string lacks_onednn(Precision precision, bool emulated_too = false);
 

@@ -24,11 +24,11 @@ struct PanelLayout {
   std::ptrdiff_t stride;               // from row of blocks to row of blocks
 
   // With room for what whole groups write behind the last pixel, or matrix tiles read.
-  PanelLayout(int lanes_, int per_word_, int panel_blocks, int pixels)
+  PanelLayout(int lanes_, int per_word_, int panel_blocks, int pieces, int pixels)
       : lanes(lanes_), per_word(per_word_), blocks_beside(panel_blocks) {
     const int room = panel_blocks > 1 ? pixels + 15 : pixels;
-    stride = static_cast<std::ptrdiff_t>(spread_stride(
-        static_cast<std::size_t>(ceil_div(room * panel_blocks + per_word - 1, per_word) * lanes)));
+    stride = static_cast<std::ptrdiff_t>(spread_stride(static_cast<std::size_t>(
+        ceil_div(room * panel_blocks + per_word - 1, per_word) * lanes * pieces)));
   }
   std::ptrdiff_t block(int c) const {
     return c / blocks_beside * stride + c % blocks_beside * (lanes / per_word);

@@ -84,6 +84,7 @@ struct StrassenChoice {
 StrassenChoice choose_strassen(const PlanOptions& options, const Geometry& geometry,
                                const KernelTable& table) {
   if (options.strassen == Strassen::kOff) return {0, "Strassen is switched off"};
+  if (options.observed) return {0, "calibration reads plain products"};
   if (table.strassen[kActIdentity] == nullptr) {
     return {0, fmt::format("{} has no Strassen products", table.name)};
   }
@@ -113,7 +114,8 @@ NativeBlock pack_block(const Node& before, const Node& depthwise, const Node& po
     throw Error(Code::kUnsupported, fmt::format("{}: Strassen's algorithm is asked for, but {}",
                                                 pointwise.name, choice.reason));
   }
-  plan.products.push_back(choice.levels == 0      ? "plain: " + choice.reason
+  plan.products.push_back(table.pieces > 1        ? "a float is the sum of three bf16"
+                          : choice.levels == 0    ? "plain: " + choice.reason
                           : choice.levels == 2    ? "Strassen, two levels"
                           : choice.reason.empty() ? "Strassen"
                                                   : "Strassen, one level: " + choice.reason);
@@ -348,6 +350,9 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
                   fmt::format("image size {}×{}: its {}×{} pixels a channel are more than this "
                               "library can address",
                               graph.h, graph.w, plan->geometry.h, plan->geometry.w));
+    }
+    if (refusal.empty() && c.table != nullptr && options.isa.empty()) {
+      refusal = doubt_pieces(plan->geometry, *c.table);
     }
     if (refusal.empty()) {
       plan->non_finite.clear();

@@ -26,10 +26,11 @@ enum class Strassen { kAuto, kOn, kOff, kTwo };
 enum class PrecisionOption { kFp32, kBf16, kInt8, kAuto };
 
 struct PlanOptions {
-  std::string isa;  // "portable", "avx2", "avx512"; empty: the best available
+  std::string isa;  // "portable", "avx2", "avx512", "amx"; empty: the best available
   OneDnn onednn = OneDnn::kAuto;
   Strassen strassen = Strassen::kAuto;
   bool low_memory = false;  // kAuto is kOff: Strassen's weights take 7 / 4 of the plain ones
+  bool observed = false;    // by an Observer: our kernels, plain products, panels of floats
   PrecisionOption precision = PrecisionOption::kFp32;
   Quantization quantization{};  // kInt8 only
 };
@@ -79,8 +80,8 @@ struct Plan {
   std::unique_ptr<NativePlan> native;
   std::unique_ptr<onednn::Program> onednn;
   std::vector<LayerChoice> layers;
-  std::vector<std::string> products;  // of native blocks: "Strassen", "Strassen, two levels",
-                                      // or fewer levels and the reason: "plain: …"
+  std::vector<std::string> products;  // of native blocks: "Strassen", "Strassen, two levels", fewer
+                                      // levels and the reason ("plain: …"), or what pieces are
   std::vector<std::string> refusals;  // of better candidates: "avx512: this CPU or system lacks …"
   std::vector<std::string> non_finite;  // layers with NaN or infinite values
   std::size_t weight_bytes = 0;         // packed

@@ -16,19 +16,28 @@ struct Costs {
 };
 // Of tiles: rates of one core of a Granite Rapids, products 1.0 to 2.3 TFLOP/s, depthwise layers
 // 0.1 to 0.27, weights from L3 some 8 bytes a cycle.
-constexpr Costs kOfVectors{16, 1}, kOfTiles{128, 20};
+constexpr Costs kOfVectors{16, 1}, kOfTiles{128, 20}, kOfPieces{40, 2.5};
+
+const Costs& costs_of(const KernelTable& table) {
+  if (table.pieces > 1) return kOfPieces;
+  return table.panel_blocks > 1 ? kOfTiles : kOfVectors;
+}
 
 }  // namespace
 
 int most_strip_pixels(const Geometry& g, const KernelTable& table) {
   // Matrix tiles use up weights faster, and have 16 rows of pixels to fill: as many as half of L2
-  // holds.
+  // holds, or, of values in pieces, 5/8, and no more than are summed at once: for each of these
+  // weights are cut.
   constexpr int kOfVectorProducts = 96, kOfTileProducts = 512;
+  const bool pieces = table.pieces > 1;
   if (table.panel_blocks == 1) return kOfVectorProducts;
-  const std::size_t bytes =
-      static_cast<std::size_t>(g.dim) * sizeof(float) / static_cast<std::size_t>(table.per_word);
-  const std::size_t in_half = std::min<std::size_t>(cache_sizes().l2 / 2 / bytes, kOfTileProducts);
-  return std::max(static_cast<int>(in_half), kOfVectorProducts);
+  const std::size_t bytes = static_cast<std::size_t>(g.dim) * sizeof(float) *
+                            static_cast<std::size_t>(table.pieces) /
+                            static_cast<std::size_t>(table.panel_per_word);
+  const std::size_t room = pieces ? cache_sizes().l2 / 8 * 5 : cache_sizes().l2 / 2;
+  const std::size_t most = pieces ? kMostSumPixels : kOfTileProducts;
+  return std::max(static_cast<int>(std::min(room / bytes, most)), kOfVectorProducts);
 }
 
 int most_strip_rows(const Geometry& g, const NativePlan& native) {
@@ -37,7 +46,7 @@ int most_strip_rows(const Geometry& g, const NativePlan& native) {
 }
 
 Split choose_split(const Geometry& g, const NativePlan& native, int n, int threads, int oc_tiles) {
-  const Costs& costs = native.table->panel_blocks > 1 ? kOfTiles : kOfVectors;
+  const Costs& costs = costs_of(*native.table);
   const double dim = g.dim, taps = static_cast<double>(g.kernel_size) * g.kernel_size;
   Split best{};
   double best_cost = 0;

@@ -115,12 +115,11 @@ typedef enum convmixer_precision {
 
 typedef struct convmixer_model_options {
   size_t struct_size;
-  /* "portable", "avx2", "avx512" or, for bf16 and int8, "amx": exactly this one, refused where the
-     CPU lacks it. NULL: the best the CPU has, up to the environment variable CONVMIXER_ISA.
-     Opening a model in bf16, int8 or AUTO, or convmixer_system_describe(), asks Linux for the use
-     of AMX's registers where the CPU has them: from then on the process's sigaltstack() wants
-     stacks of more than 11 KB. In bf16 a run on such a CPU takes 100 KB of the calling thread's
-     stack. */
+  /* "portable", "avx2", "avx512" or "amx": exactly this one, refused where the CPU lacks it. NULL:
+     the best the CPU has, up to the environment variable CONVMIXER_ISA, and for the model.
+     Opening a model that may run on amx, or convmixer_system_describe(), asks Linux for the use of
+     AMX's registers where the CPU has them: from then on the process's sigaltstack() wants stacks of
+     more than 11 KB. In bf16 a run on such a CPU takes 100 KB of the calling thread's stack. */
   const char* isa;
   convmixer_onednn onednn;
   /* These win over what the file says. */

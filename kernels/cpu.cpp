@@ -82,7 +82,7 @@ std::string missing_features(const std::string& variant) {
     need(__builtin_cpu_supports("avx512dq"), "AVX512DQ", missing);
     need(__builtin_cpu_supports("avx512vl"), "AVX512VL", missing);
   }
-  if (variant == "avx512_bf16" || variant == "amx_bf16") {
+  if (variant == "avx512_bf16" || variant == "amx" || variant == "amx_bf16") {
     need(__builtin_cpu_supports("avx512bf16"), "AVX512_BF16", missing);
   }
   if (variant == "avx512_vnni" || variant == "amx_int8") {
@@ -91,7 +91,7 @@ std::string missing_features(const std::string& variant) {
   if (amx) {
     constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24, kAmxInt8 = 1u << 25;
     const bool known = __get_cpuid_count(7, 0, &a, &b, &c, &d);
-    if (variant == "amx_bf16") need(known && (d & kAmxBf16), "AMX_BF16", missing);
+    if (variant != "amx_int8") need(known && (d & kAmxBf16), "AMX_BF16", missing);
     if (variant == "amx_int8") need(known && (d & kAmxInt8), "AMX_INT8", missing);
     need(known && (d & kAmxTile), "AMX_TILE", missing);
     if (missing.empty()) need(may_use_tiles(), "permission to use AMX", missing);

@@ -110,7 +110,8 @@ struct DepthwiseEpilogue {
 #pragma GCC unroll 4
     for (int i = 0; i < kVecs; ++i) u[i] = fma(scale, u[i], h[i]);
     for (int g = 0; g < kGroups; ++g)
-      P::store_panel(dst + g * kGroup * kPanelPixel<P>, u + g * kGroup);
+      P::Products::store_panel(dst + g * kGroup * kPanelPixel<typename P::Products>,
+                               u + g * kGroup);
   }
 
   // Of a tile: `src` are its groups, dst the panel's pixels.
@@ -120,12 +121,12 @@ struct DepthwiseEpilogue {
       in_pairs(
           groups, [&](ptrdiff_t g, auto count) __attribute__((always_inline)) {
             store_groups<count.value>(sums + g * kLanes, src + g * kLanes,
-                                      dst + g * kPanelPixel<P>);
+                                      dst + g * kPanelPixel<typename P::Products>);
           });
     } else {
       for (int g = 0; g < groups; ++g) {
         store_groups<1>(sums + g * kGroup * kLanes, src + g * kLanes,
-                        dst + g * kGroup * kPanelPixel<P>);
+                        dst + g * kGroup * kPanelPixel<typename P::Products>);
       }
     }
   }
@@ -145,7 +146,7 @@ void depthwise(const DepthwiseParams* params) {
   Prefetch next(p.next_lines > 0 ? p.next : p.src, p.next_lines, (p.y_end - p.y_begin) * tiles * k);
   alignas(64) float sums[kTile * kGroup * kLanes];
   float* dst = p.dst;
-  for (int y = p.y_begin; y < p.y_end; ++y, dst += p.w * kPanelPixel<P>) {
+  for (int y = p.y_begin; y < p.y_end; ++y, dst += p.w * kPanelPixel<typename P::Products>) {
     const int ky_begin = y < pad ? pad - y : 0;
     const int ky_end = p.h - y + pad < k ? p.h - y + pad : k;
     const float* const weights = p.weights + ky_begin * window.groups * kGroup * kLanes;
@@ -157,7 +158,8 @@ void depthwise(const DepthwiseParams* params) {
       const int n = size + (i < larger ? 1 : 0);
       DepthwiseTiles<P, kTile>::kBySize[n](first + x * kLanes, p.row_stride, weights,
                                            ky_end - ky_begin, window.groups, start, sums, next);
-      epilogue.store_all(sums, src + x * kLanes, n, dst + x * kGroup * kPanelPixel<P>);
+      epilogue.store_all(sums, src + x * kLanes, n,
+                         dst + x * kGroup * kPanelPixel<typename P::Products>);
       x += n;
     }
   }

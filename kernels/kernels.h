@@ -18,11 +18,12 @@
 //   ≥ ⌈(k/2) / per_word⌉, so a row's right border is the next one's left border and a depthwise
 //   kernel reads no pixel that must be masked.
 // - panel: [c_blk][pixel][lanes values] of some consecutive pixels, `block_stride` words from block
-//   to block: the broadcast operand of the pointwise product, per_word channels at a time (that of
-//   patches two in kInt8, whatever per_word is). Where `panel_blocks` is n > 1, so many blocks
+//   to block: the broadcast operand of the pointwise product, panel_per_word channels at a time
+//   (that of patches two in kInt8, one in kFp32). Where `panel_blocks` is n > 1, so many blocks
 //   stand side by side, [⌈c_blk / n⌉][pixel][n][lanes values], which is a row of a matrix tile, and
-//   the product reads, and ignores, up to 15 pixels behind the last; but not so in patches of
-//   kInt8.
+//   the product reads, and ignores, up to 15 pixels behind the last. Where `pieces` is m > 1, in
+//   kFp32, each value is the sum of m bf16, [⌈c_blk / n⌉][pixel][m][n][lanes values]; an infinity
+//   is NaN. Patches stand as if n and m were 1 in kInt8 and kFp32.
 // All pointers are aligned to a vector unless stated. No kernel allocates, throws, checks or starts
 // a thread; src and dst never overlap.
 #pragma once
@@ -45,12 +46,14 @@ enum Precision { kFp32 = 0, kBf16 = 1, kInt8 = 2, kPrecisionCount = 3 };
 struct KernelTable {
   const char* name;  // "portable", "avx2", "avx512"; other precisions' follow: "avx512_bf16"
   Precision precision;
-  int per_word;      // values in 4 bytes: 1, 2 or 4
-  int lanes;         // words a vector
-  int oc_tile;       // output channels of a pointwise tile, a multiple of lanes
-  int panel_blocks;  // channel blocks side by side in a panel; above 1: products of matrix tiles
-  int pixel_tile;    // pixels of a pointwise tile
-  int sum_words;     // of a pointwise sum's parts; matrix tiles have none
+  int per_word;        // values in 4 bytes: 1, 2 or 4
+  int lanes;           // words a vector
+  int oc_tile;         // output channels of a pointwise tile, a multiple of lanes
+  int panel_per_word;  // of the panel; weights of pointwise products are as `per_word` tells
+  int panel_blocks;    // channel blocks side by side in a panel; above 1: products of matrix tiles
+  int pieces;          // whose sum is a value of a panel: 1 or 3
+  int pixel_tile;      // pixels of a pointwise tile
+  int sum_words;       // of a pointwise sum's parts; matrix tiles have none
   void (*pointwise[kActCount])(const PointwiseParams*);
   // The product that follows patches_…; in kInt8 its operands have 16 bits, else it is `pointwise`.
   void (*patch_embed[kActCount])(const PointwiseParams*);

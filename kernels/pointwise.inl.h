@@ -26,7 +26,7 @@ struct Sums {
 template <class P>
 constexpr int kPixelWords = kLanes / P::kPerWord;
 template <class P>
-constexpr int kPanelPixel = kPixelWords<P>* P::kPanelBlocks;
+constexpr int kPanelPixel = kPixelWords<P>* P::kPanelBlocks* P::kPieces;
 
 // sums (+)= over `words` words of input channels of N pixels.
 template <class P, int N>
@@ -221,7 +221,8 @@ struct RegistersOf<P, true> : P::Registers {};
 template <class P1, class P2, KernelActivation A>
 void pointwise(const PointwiseParams* params) {
   const PointwiseParams& p = *params;
-  const int rows = (p.ic + kLanes - 1) / kLanes * kPixelWords<P1>;
+  constexpr int kBlockWords = P1::kPieces > 1 ? kLanes : kPixelWords<P1>;  // weights to be cut
+  const int rows = (p.ic + kLanes - 1) / kLanes * kBlockWords;
   const auto weights_of = [&](int tile) {
     return p.weights + static_cast<ptrdiff_t>(tile) * rows * kOcTile;
   };

@@ -14,8 +14,9 @@ struct Bf16 {
   static constexpr int kPerWord = 2;
   static constexpr bool kUnscale = false, kBorder = false, kExactGelu = false, kStrassen = false;
   static constexpr bool kMatrixTiles = false, kPanelInL3 = false;
-  static constexpr int kDiffusedPixels = 0, kPanelBlocks = 1;
+  static constexpr int kDiffusedPixels = 0, kPanelBlocks = 1, kPieces = 1;
   using Element = uint16_t;
+  using Products = Bf16;
   using Patches = Bf16;
 
   static Vec dot(Vec x, Vec w, Vec sum) { return dot_bf16(x, w, sum); }

@@ -15,15 +15,18 @@
 //   border_value(border)    what pixels beyond a row hold, as float, where kPerWord is more than 1
 //   chain(v, a, b)          the multiply-add that fma_peak counts, of v
 //   Element                 of the patch embedding's panel
+//   Products                the P of the panel and of the pointwise products: P itself, but in
+//                           precision_split.inl.h
 //   Patches                 the P of the patch embedding's operands, which needs of all this only
-//                           accumulate, to_float, add_sums, store_patch, Element and five constants
+//                           accumulate, to_float, add_sums, store_patch, Element and six constants
 //   Strassen                the P of Strassen products, where kStrassen: there are such. It needs
-//                           accumulate, to_float, the sums' and the values' functions, two
+//                           accumulate, to_float, the sums' and the values' functions, three
 //                           constants
 // kUnscale: scales (of int32, zero points too) lead from sums to reals. kBorder: the border's value
 // is the layer's, and is written with its pixels. kExactGelu: GELU to fp32's accuracy.
 // kPanelInL3: the panel may be too large for L2, and is fetched ahead of each tile of pixels.
-// kMatrixTiles, kPanelBlocks: precision_tiles.inl.h; else false and 1.
+// kMatrixTiles, kPanelBlocks, kPieces (whose sum is a value of the panel or a weight):
+// precision_tiles.inl.h; else false, 1 and 1.
 // kDiffusedPixels, where kPerWord is more than 1: so many pixels of a row, from a multiple of it
 // on, share the errors of rounding them; 0: none do.
 #pragma once
@@ -38,9 +41,10 @@ struct Fp32 {
   static constexpr int kPerWord = 1;
   static constexpr bool kUnscale = false, kBorder = false, kExactGelu = true;
   static constexpr bool kStrassen = true, kMatrixTiles = false, kPanelInL3 = false;
-  static constexpr int kPanelBlocks = 1;
+  static constexpr int kPanelBlocks = 1, kPieces = 1;
   using Strassen = Balanced;
   using Element = float;
+  using Products = Fp32;
   using Patches = Fp32;
 
   static Vec dot(Vec x, Vec w, Vec sum) { return fma(x, w, sum); }

@@ -28,7 +28,8 @@ struct Int8 {
   static constexpr bool kStrassen = kPerWord == 2;
   using Strassen = Int16;
   static constexpr bool kMatrixTiles = false, kPanelInL3 = false;
-  static constexpr int kDiffusedPixels = 4, kPanelBlocks = 1;
+  static constexpr int kDiffusedPixels = 4, kPanelBlocks = 1, kPieces = 1;
+  using Products = Int8;
   using Patches = Int16;
 
   static Vec dot(Vec x, Vec w, Vec sum) { return dot_int8(x, w, sum); }
@@ -66,7 +67,7 @@ struct Int8 {
 // The operands of int8's patch embedding, whose input has more to say than a byte can hold unless
 // it is bytes, and of its Strassen products: two products an instruction, as bf16.
 struct Int16 {
-  static constexpr int kPerWord = 2, kPanelBlocks = 1;
+  static constexpr int kPerWord = 2, kPanelBlocks = 1, kPieces = 1;
   static constexpr bool kUnscale = true, kMatrixTiles = false, kPanelInL3 = false;
   using Element = int16_t;
 

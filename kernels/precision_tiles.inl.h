@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// bf16 or int8 whose pointwise products are those of matrix tiles, 16 × 16 sums of up to 16 words:
-// see precision_fp32.inl.h. A pixel's values of kPanelBlocks channel blocks, 64 bytes, stand side
-// by side in the panel, a row of a tile. Of the vector functions it needs besides configure_tiles,
-// release_tiles, clear_tile, load_tile, store_tile and dot_tiles.
+// Operands whose pointwise products are those of matrix tiles, 16 × 16 sums of up to 16 words: see
+// precision_fp32.inl.h. A pixel's values of kPanelBlocks channel blocks, 64 bytes, stand side by
+// side in the panel, a row of a tile, and behind them, where a value is the sum of several, the
+// rows of its other pieces. Of the vector functions it needs besides configure_tiles,
+// release_tiles, clear_tile, load_tile, load_tile_once, store_tile and dot_tiles.
 //
 // Registers: 0 to 3 hold sums, of two tiles of pixels times two of output channels; 4 and 5 pixels;
 // 6 and 7 weights.
@@ -16,9 +17,7 @@ namespace {
 constexpr int kTileRows = 16;
 constexpr int kTileLine = 16;  // words a row of a tile
 constexpr ptrdiff_t kTileBytes = kTileLine * sizeof(float);
-// Rows of the panel that are summed for all pixels of a chunk before the next: their weights for a
-// tile of output channels, 16 KB, stay in L1 beside the sums.
-constexpr int kSumSteps = 8;
+constexpr ptrdiff_t kSumBytes = kOcTile * sizeof(float);  // of sums and weights, from row to row
 
 template <class Vectors>
 struct Tiles;
@@ -37,11 +36,21 @@ struct PatchesOf<Vectors, Vectors> {
 template <class Vectors>
 struct Tiles : Vectors {
   static constexpr bool kMatrixTiles = true;
-  static constexpr int kPanelBlocks = Vectors::kPerWord;
+  static constexpr int kPanelBlocks = Vectors::kPerWord, kPieces = Vectors::kPieces;
+  // Rows of the panel that are summed for all pixels of a chunk before the next: their weights for
+  // a tile of output channels, 16 KB or 12, stay in L1 beside the sums.
+  static constexpr int kSumSteps = 8 / kPieces;
+  static constexpr ptrdiff_t kPixelBytes = kTileBytes * kPieces;
+  using Products = Tiles;
+  // How often `product` calls it for a row of the panel of so many pixels.
+  static int calls_of_next(int pixels) {
+    return (pixels + 2 * kTileRows - 1) / (2 * kTileRows) * (kPieces == 3 ? 4 : 1);
+  }
   static_assert(kLanes == kTileLine, "a vector is a row of a tile");
   using Patches = typename PatchesOf<Vectors>::Type;
 
   static void store_panel(float* dst, const Vec* v) {
+    if constexpr (kPieces > 1) return Vectors::store_pieces(dst, kTileLine, v[0]);
     alignas(64) float pixels[kLanes];
     Vectors::store_panel(pixels, v);
     constexpr int kWords = kLanes / Vectors::kPerWord;
@@ -65,11 +74,38 @@ struct Tiles : Vectors {
     ~Registers() { release_tiles(); }
   };
 
-  // One or two tiles of pixels, times two of output channels, over `steps` rows of the panel.
+  // Of one row of the panel: pieces of pixels, of weights, and what the registers hold.
   template <bool kTwo>
+  struct Step {
+    const float *panel, *weights;
+    ptrdiff_t weights_piece;  // from piece to piece
+
+    void pixels(int piece) const {
+      load_tile_once<4>(panel + piece * kTileLine, kPixelBytes);
+      if constexpr (kTwo) {
+        load_tile_once<5>(panel + (kTileRows * kPieces + piece) * kTileLine, kPixelBytes);
+      }
+    }
+    void channels(int piece) const {
+      load_tile<6>(weights + piece * weights_piece, kSumBytes);
+      load_tile<7>(weights + piece * weights_piece + kLanes, kSumBytes);
+    }
+    static void dot() {
+      dot_tiles<Vectors::kPrecision, 0, 4, 6>();
+      dot_tiles<Vectors::kPrecision, 1, 4, 7>();
+      if constexpr (kTwo) {
+        dot_tiles<Vectors::kPrecision, 2, 5, 6>();
+        dot_tiles<Vectors::kPrecision, 3, 5, 7>();
+      }
+    }
+  };
+
+  // One or two tiles of pixels, times two of output channels, over `steps` rows of the panel, of
+  // `words` words. next.step() is called between them, for work of the vector units while those of
+  // the tiles are busy.
+  template <bool kTwo, class Next>
   static void product(const float* panel, ptrdiff_t panel_block_stride, const float* weights,
-                      int steps, bool first, float* sums, Prefetch& next) {
-    constexpr ptrdiff_t kSumBytes = kOcTile * sizeof(float);
+                      int words, int steps, bool first, float* sums, Next& next) {
     float* const second = sums + kTileRows * kOcTile;
     if (first) {
       clear_tile<0>();
@@ -80,36 +116,40 @@ struct Tiles : Vectors {
       load_tile<1>(sums + kLanes, kSumBytes);
       if constexpr (kTwo) load_tile<2>(second, kSumBytes), load_tile<3>(second + kLanes, kSumBytes);
     }
+    Step<kTwo> step{panel, weights, ptrdiff_t{words} * kOcTile};
     for (int i = 0; i < steps; ++i) {
-      load_tile<6>(weights, kSumBytes);
-      load_tile<4>(panel, kTileBytes);
-      load_tile<7>(weights + kLanes, kSumBytes);
-      dot_tiles<Vectors::kPrecision, 0, 4, 6>();
-      dot_tiles<Vectors::kPrecision, 1, 4, 7>();
-      if constexpr (kTwo) {
-        load_tile<5>(panel + kTileRows * kTileLine, kTileBytes);
-        dot_tiles<Vectors::kPrecision, 2, 5, 6>();
-        dot_tiles<Vectors::kPrecision, 3, 5, 7>();
+      step.pixels(0), step.channels(kPieces - 1), step.dot();
+      if constexpr (kPieces == 3) {  // the six largest products, a new operand at a time
+        step.channels(0), step.dot();
+        next.step();
+        step.channels(1), step.dot();
+        next.step();
+        step.pixels(1), step.dot();
+        next.step();
+        step.channels(0), step.dot();
+        step.pixels(2), step.dot();
       }
       next.step();
-      panel += panel_block_stride;
-      weights += kTileLine * kOcTile;
+      step.panel += panel_block_stride;
+      step.weights += kPieces * kTileLine * kOcTile;
     }
     store_tile<0>(sums, kSumBytes);
     store_tile<1>(sums + kLanes, kSumBytes);
     if constexpr (kTwo) store_tile<2>(second, kSumBytes), store_tile<3>(second + kLanes, kSumBytes);
   }
 
+  template <class Next>
   static void products(const float* panel, ptrdiff_t panel_block_stride, int pixels,
-                       const float* weights, int steps, bool first, float* sums, Prefetch& next) {
+                       const float* weights, int words, int steps, bool first, float* sums,
+                       Next& next) {
     int i = 0;
     for (; i + kTileRows < pixels; i += 2 * kTileRows) {
-      product<true>(panel + i * kTileLine, panel_block_stride, weights, steps, first,
-                    sums + i * kOcTile, next);
+      product<true>(panel + i * kPieces * kTileLine, panel_block_stride, weights, words, steps,
+                    first, sums + i * kOcTile, next);
     }
     if (i < pixels) {
-      product<false>(panel + i * kTileLine, panel_block_stride, weights, steps, first,
-                     sums + i * kOcTile, next);
+      product<false>(panel + i * kPieces * kTileLine, panel_block_stride, weights, words, steps,
+                     first, sums + i * kOcTile, next);
     }
   }
 
@@ -119,20 +159,20 @@ struct Tiles : Vectors {
                   const float* weights, const float* next, float* sums) {
     const int blocks = (ic + kLanes - 1) / kLanes;
     const int steps = blocks / kPanelBlocks, rest = blocks % kPanelBlocks;
-    const int pairs = (pixels + 2 * kTileRows - 1) / (2 * kTileRows);
     const int lines = blocks * kLanes / Vectors::kPerWord * kOcTile * 4 / int{kLineBytes};
     // A step fetches at least one line, and `next` may be null where it was fetched before.
     Prefetch fetch(next != nullptr ? next : weights, next != nullptr ? lines : 0,
-                   pairs * (steps > 0 ? steps : 1));
+                   calls_of_next(pixels) * (steps > 0 ? steps : 1));
     for (int i = 0; i < steps; i += kSumSteps) {
       const int now = kSumSteps < steps - i ? kSumSteps : steps - i;
       products(panel + i * panel_block_stride, panel_block_stride, pixels,
-               weights + i * kTileLine * kOcTile, now, i == 0, sums, fetch);
+               weights + i * kTileLine * kOcTile, kTileLine, now, i == 0, sums, fetch);
     }
     if (rest == 0) return;
-    configure(rest * kLanes / Vectors::kPerWord);
+    const int words = rest * kLanes / Vectors::kPerWord;
+    configure(words);
     products(panel + steps * panel_block_stride, panel_block_stride, pixels,
-             weights + steps * kTileLine * kOcTile, 1, steps == 0, sums, fetch);
+             weights + steps * kTileLine * kOcTile, words, 1, steps == 0, sums, fetch);
     configure(kTileLine);
   }
 

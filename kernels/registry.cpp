@@ -15,6 +15,7 @@ namespace convmixer {
   extern const KernelTable kTable; \
   }
 #ifdef CONVMIXER_HAS_AMX
+CONVMIXER_TABLE(amx)
 CONVMIXER_TABLE(amx_bf16)
 CONVMIXER_TABLE(amx_int8)
 #endif
@@ -37,9 +38,9 @@ namespace {
 constexpr const char* kIsas[] = {"portable", "avx2", "avx512", "amx"};
 
 #ifdef CONVMIXER_HAS_AMX
-constexpr const KernelTable* kAmx[] = {&amx_bf16::kTable, &amx_int8::kTable};
+constexpr const KernelTable* kAmx[] = {&amx::kTable, &amx_bf16::kTable, &amx_int8::kTable};
 #else
-constexpr const KernelTable* kAmx[] = {nullptr, nullptr};
+constexpr const KernelTable* kAmx[] = {nullptr, nullptr, nullptr};
 #endif
 #ifdef CONVMIXER_HAS_AVX512
 constexpr const KernelTable* kAvx512[] = {&avx512::kTable, &avx512_bf16::kTable,
@@ -56,17 +57,18 @@ constexpr const KernelTable* kAvx2[] = {nullptr, nullptr, nullptr};
 std::vector<Variant> all_variants(Precision precision) {
   switch (precision) {
     case kBf16:
-      return {{"amx", "amx_bf16", kAmx[0], ""},
+      return {{"amx", "amx_bf16", kAmx[1], ""},
               {"avx512", "avx512_bf16", kAvx512[1], ""},
               {"portable", "portable_bf16", &portable_bf16::kTable, ""}};
     case kInt8:
-      return {{"amx", "amx_int8", kAmx[1], ""},
+      return {{"amx", "amx_int8", kAmx[2], ""},
               {"avx512", "avx512_vnni", kAvx512[2], ""},
               {"avx2", "avxvnni", kAvx2[1], ""},
               {"avx2", "avx2_int8", kAvx2[2], ""},
               {"portable", "portable_int8", &portable_int8::kTable, ""}};
     default:
-      return {{"avx512", "avx512", kAvx512[0], ""},
+      return {{"amx", "amx", kAmx[0], ""},
+              {"avx512", "avx512", kAvx512[0], ""},
               {"avx2", "avx2", kAvx2[0], ""},
               {"portable", "portable", &portable::kTable, ""}};
   }
@@ -74,17 +76,17 @@ std::vector<Variant> all_variants(Precision precision) {
 
 }  // namespace
 
-std::vector<Variant> variants(Precision precision) {
+std::vector<Variant> variants(Precision precision, const std::string& limit) {
+  const auto refusal_of = [&](const Variant& v) -> std::string {
+    if (v.table == nullptr) return "not part of this build";
+    if (!limit.empty() && isa_rank(v.isa) > isa_rank(limit)) return "it is beyond " + limit;
+    const std::string missing = missing_features(v.name);
+    return missing.empty() ? "" : "this CPU or system lacks " + missing;
+  };
   std::vector<Variant> list = all_variants(precision);
   for (Variant& v : list) {
-    if (v.table == nullptr) {
-      v.refusal = "not part of this build";
-      continue;
-    }
-    const std::string missing = missing_features(v.name);
-    if (missing.empty()) continue;
-    v.table = nullptr;
-    v.refusal = "this CPU or system lacks " + missing;
+    v.refusal = refusal_of(v);
+    if (!v.refusal.empty()) v.table = nullptr;
   }
   return list;
 }

@@ -17,8 +17,10 @@ struct Variant {
 };
 
 // The one list of variants: every one the project has for a precision, best first, those of other
-// builds and CPUs with the reason. In int8, avx2 has two.
-std::vector<Variant> variants(Precision precision = kFp32);
+// builds and CPUs with the reason. In int8, avx2 has two. Those beyond `limit`, an instruction set,
+// are refused as such, without asking whether they can run: for AMX that has a lasting effect
+// (kernels/cpu.h).
+std::vector<Variant> variants(Precision precision = kFp32, const std::string& limit = "");
 
 // Those of them that can run: the list that tests and benchmarks walk.
 std::vector<const KernelTable*> available_tables(Precision precision = kFp32);

@@ -34,6 +34,14 @@ inline void load_tile(const float* src, ptrdiff_t stride) {
                    : "r"(src), "r"(stride), "n"(kTile)
                    : "memory");
 }
+// The same, of what is not to stay in L1.
+template <int kTile>
+inline void load_tile_once(const float* src, ptrdiff_t stride) {
+  __asm__ volatile("tileloaddt1 (%0,%1,1), %%tmm%c2"
+                   :
+                   : "r"(src), "r"(stride), "n"(kTile)
+                   : "memory");
+}
 template <int kTile>
 inline void store_tile(float* dst, ptrdiff_t stride) {
   __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)"

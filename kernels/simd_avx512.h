@@ -57,6 +57,18 @@ inline Vec unpack_bf16(Vec words, int i) {
   return _mm512_castsi512_ps(i == 0 ? _mm512_maskz_slli_epi32(0xFFFF, bits, 16)
                                     : _mm512_and_epi32(bits, _mm512_set1_epi32(-65536)));
 }
+// Of each lane those of `low` and `high`, as the lower and the upper half.
+inline Vec upper_halves(Vec low, Vec high) {
+  const __m512i down = _mm512_maskz_srli_epi32(0xFFFF, _mm512_castps_si512(low), 16);
+  return _mm512_castsi512_ps(_mm512_mask_mov_epi16(down, 0xAAAAAAAAu, _mm512_castps_si512(high)));
+}
+// The first half of a vector's words: of each lane the nearest, which it returns.
+inline Vec store_half_bf16(float* dst, Vec v) {
+  const auto halves = (__m256i)_mm512_cvtneps_pbh(v);
+  _mm256_store_si256(reinterpret_cast<__m256i*>(dst), halves);
+  return _mm512_castsi512_ps(
+      _mm512_maskz_slli_epi32(0xFFFF, _mm512_maskz_cvtepu16_epi32(0xFFFF, halves), 16));
+}
 // [pixel][channel]
 inline void store_panel_bf16(float* dst, const Vec* v) {
   _mm512_storeu_si512(dst, (__m512i)_mm512_cvtne2ps_pbh(v[1], v[0]));

@@ -15,6 +15,8 @@
 #include "kernels/precision_bf16.inl.h"
 #elif defined(CONVMIXER_INT8)
 #include "kernels/precision_int8.inl.h"
+#elif defined(CONVMIXER_TILES)
+#include "kernels/precision_split.inl.h"
 #endif
 #ifdef CONVMIXER_TILES
 #include "kernels/precision_tiles.inl.h"
@@ -37,31 +39,36 @@ using VectorPrecision = Int8;
 #else
 using VectorPrecision = Fp32;
 #endif
-#ifdef CONVMIXER_TILES
+#ifndef CONVMIXER_TILES
+using BlockPrecision = VectorPrecision;
+#elif defined(CONVMIXER_BF16) || defined(CONVMIXER_INT8)
 using BlockPrecision = Tiles<VectorPrecision>;
 #else
-using BlockPrecision = VectorPrecision;
+using BlockPrecision = Split;
 #endif
 
 // P: of the blocks.
 template <class P>
 constexpr KernelTable table() {
-  using Q = typename P::Patches;
+  using Products = typename P::Products;
+  using Patches = typename P::Patches;
   KernelTable t{};
   t.name = CONVMIXER_TEXT(CONVMIXER_ISA);
   t.precision = P::kPrecision;
   t.per_word = P::kPerWord;
   t.lanes = kLanes;
-  t.panel_blocks = P::kPanelBlocks;
+  t.panel_per_word = Products::kPerWord;
+  t.panel_blocks = Products::kPanelBlocks;
+  t.pieces = Products::kPieces;
   t.oc_tile = kOcTile;
   t.pixel_tile = kPixelTile;
   t.sum_words = kSumWords;
-  t.pointwise[kActIdentity] = pointwise<P, P, kActIdentity>;
-  t.pointwise[kActRelu] = pointwise<P, P, kActRelu>;
-  t.pointwise[kActGelu] = pointwise<P, P, kActGelu>;
-  t.patch_embed[kActIdentity] = pointwise<Q, P, kActIdentity>;
-  t.patch_embed[kActRelu] = pointwise<Q, P, kActRelu>;
-  t.patch_embed[kActGelu] = pointwise<Q, P, kActGelu>;
+  t.pointwise[kActIdentity] = pointwise<Products, P, kActIdentity>;
+  t.pointwise[kActRelu] = pointwise<Products, P, kActRelu>;
+  t.pointwise[kActGelu] = pointwise<Products, P, kActGelu>;
+  t.patch_embed[kActIdentity] = pointwise<Patches, P, kActIdentity>;
+  t.patch_embed[kActRelu] = pointwise<Patches, P, kActRelu>;
+  t.patch_embed[kActGelu] = pointwise<Patches, P, kActGelu>;
   if constexpr (P::kStrassen) {
     t.strassen[kActIdentity] = strassen<P, kActIdentity>;
     t.strassen[kActRelu] = strassen<P, kActRelu>;
@@ -78,8 +85,8 @@ constexpr KernelTable table() {
   t.depthwise[kActRelu] = depthwise<P, kActRelu>;
   t.depthwise[kActGelu] = depthwise<P, kActGelu>;
 #endif
-  t.patches_f32 = patches<float, false, Q>;
-  t.patches_u8 = patches<unsigned char, true, Q>;
+  t.patches_f32 = patches<float, false, Patches>;
+  t.patches_u8 = patches<unsigned char, true, Patches>;
   t.mean = mean<P>;
   t.activation[kActIdentity] = activation<kActIdentity, P>;
   t.activation[kActRelu] = activation<kActRelu, P>;

@@ -46,6 +46,10 @@ void load_tile(const float* src, ptrdiff_t stride) {
   }
 }
 template <int kTile>
+void load_tile_once(const float* src, ptrdiff_t stride) {
+  load_tile<kTile>(src, stride);
+}
+template <int kTile>
 void store_tile(float* dst, ptrdiff_t stride) {
   const Tile& t = tile_file[kTile];
   need(t.rows > 0);

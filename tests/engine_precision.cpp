@@ -41,8 +41,7 @@ struct Case {
 
 Quantization calibrated(const Case& c, int n, Clipping clipping = Clipping::kMeanSquaredError) {
   PlanOptions options;
-  options.onednn = OneDnn::kOff;
-  options.strassen = Strassen::kOff;
+  options.observed = true;
   Calibrator calibrator(make_plan(c.graph, kMean, kStd, options), 2);
   calibrator.add(c.images.floats.data(), static_cast<std::size_t>(n));
   return calibrator.choose(clipping);
@@ -298,8 +297,7 @@ TEST(Precision, FourTimesTheLargestPixelIsNotCut) {
 TEST(Calibration, RefusesInputThatInt8WouldCut) {
   Case c({20, 1, 3, 2, 8, 8}, 2);
   PlanOptions options;
-  options.onednn = OneDnn::kOff;
-  options.strassen = Strassen::kOff;
+  options.observed = true;
   const auto plan = make_plan(c.graph, kMean, kStd, options);
   Calibrator calibrator(plan, 1);
   c.images.floats.back() = 1.01f * plan->most_input;
@@ -359,8 +357,7 @@ TEST(Precision, WeightsTakeLessMemory) {
 TEST(Calibration, NeedsFiniteActivationsAndAnImage) {
   Case c({20, 1, 3, 2, 8, 8}, 1);
   PlanOptions options;
-  options.onednn = OneDnn::kOff;
-  options.strassen = Strassen::kOff;
+  options.observed = true;
   Calibrator calibrator(make_plan(c.graph, kMean, kStd, options), 1);
   expect_error(Code::kInvalidArgument, "at least one image",
                [&] { calibrator.choose(Clipping::kMinMax); });

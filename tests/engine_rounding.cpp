@@ -157,8 +157,7 @@ TEST(JointRounding, RoundsEachForItselfWhereNothingElseIsKnown) {
 std::vector<ByteWeights> rounded(const Graph& graph, const Images& images, int threads,
                                  std::size_t n, std::size_t at_once) {
   PlanOptions options;
-  options.onednn = OneDnn::kOff;
-  options.strassen = Strassen::kOff;
+  options.observed = true;
   Calibrator calibrator(make_plan(graph, Images::kMean, Images::kStd, options), threads);
   const std::size_t image = images.floats.size() / n;
   for (std::size_t i = 0; i < n; i += at_once) {

@@ -2,6 +2,7 @@
 #include "tests/kernel_data.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 namespace convmixer::test {
@@ -77,64 +78,120 @@ Activation activation_of(KernelActivation activation) {
 
 Placement Placement::planes(const KernelTable& table, int c, int h, int w, int gap) {
   Placement p;
-  const int lanes = table.lanes;
-  p.first = static_cast<std::int64_t>(gap) * lanes;
-  p.zeros = p.first + static_cast<std::int64_t>(h) * (w + gap) * lanes;
+  p.lanes = table.lanes;
+  p.first = static_cast<std::int64_t>(gap) * p.lanes;
+  p.zeros = p.first + static_cast<std::int64_t>(h) * (w + gap) * p.lanes;
   p.block_stride = p.zeros + 16;
-  p.size = p.block_stride * ceil_div(c, lanes);
+  p.size = p.block_stride * ceil_div(c, p.lanes);
   for (int y = 0; y < h; ++y) {
-    for (int x = 0; x < w; ++x) p.offset.push_back((y * (w + gap) + x) * lanes);
+    for (int x = 0; x < w; ++x) p.offset.push_back((y * (w + gap) + x) * p.lanes);
   }
   return p;
 }
 
 Placement Placement::panel(const KernelTable& table, int c, int pixels, int room) {
   Placement p;
-  p.block_stride = static_cast<std::int64_t>(pixels + room) * table.lanes;
-  p.size = p.block_stride * ceil_div(c, table.lanes) - room * table.lanes;
-  for (int i = 0; i < pixels; ++i) p.offset.push_back(i * table.lanes);
+  p.lanes = table.lanes;
+  p.block_stride = static_cast<std::int64_t>(pixels + room) * p.lanes;
+  p.size = p.block_stride * ceil_div(c, p.lanes) - room * p.lanes;
+  for (int i = 0; i < pixels; ++i) p.offset.push_back(i * p.lanes);
   return p;
 }
 
-Framed place(const KernelTable& table, const Placement& to, int c,
-             const std::vector<float>& values) {
+Placement Placement::operands(const KernelTable& table, int c, int pixels) {
+  if (table.pieces == 1) return panel(table, c, pixels, 1);
+  Placement p;
+  p.lanes = table.lanes;
+  p.blocks_beside = table.panel_blocks;
+  p.pieces = table.pieces;
+  const int words = p.lanes / 2 * p.blocks_beside * p.pieces;  // of a pixel
+  p.block_stride = static_cast<std::int64_t>(pixels + 15) * words;
+  p.size = p.block_stride * ceil_div(c, p.lanes * p.blocks_beside);
+  for (int i = 0; i < pixels; ++i) p.offset.push_back(i * words);
+  return p;
+}
+
+std::int64_t Placement::block(int b) const {
+  return first + b / blocks_beside * block_stride + b % blocks_beside * (lanes / 2);
+}
+
+std::int64_t Placement::word(int channel, int pixel, int piece) const {
+  const int lane = channel % lanes;
+  return block(channel / lanes) + offset[static_cast<std::size_t>(pixel)] +
+         (pieces > 1 ? piece * blocks_beside * (lanes / 2) + lane / 2 : lane);
+}
+
+namespace {
+
+// The upper 16 bits of the float are one's value.
+constexpr std::uint32_t kUpper = 0xffff0000u;
+
+float nearest_bf16(float value) {
+  if (!std::isfinite(value)) return value;
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  return std::bit_cast<float>((bits + 0x7fffu + (bits >> 16 & 1u)) & kUpper);
+}
+
+void put(const Placement& to, float* dst, int c, int pixel, float value) {
+  if (to.pieces == 1) {
+    dst[to.word(c, pixel, 0)] = value;
+    return;
+  }
+  for (int i = 0; i < to.pieces; ++i) {
+    const float piece = nearest_bf16(value);
+    value -= piece;
+    auto* const halves = reinterpret_cast<std::uint16_t*>(dst + to.word(c, pixel, i));
+    halves[c % 2] = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(piece) >> 16);
+  }
+}
+
+}  // namespace
+
+Framed place(const Placement& to, int c, const std::vector<float>& values) {
   Framed dst(static_cast<std::size_t>(to.size));
-  for (int b = 0; b < ceil_div(c, table.lanes); ++b) {
+  const int blocks = ceil_div(c, to.lanes);
+  for (int b = 0; b < blocks && to.zeros > 0; ++b) {
     std::fill_n(dst.data() + b * to.block_stride, to.zeros, 0.0f);
   }
   const std::size_t pixels = to.offset.size();
-  for (int i = 0; i < ceil_div(c, table.lanes) * table.lanes; ++i) {
-    float* const at = dst.data() + to.first + i / table.lanes * to.block_stride + i % table.lanes;
+  for (int i = 0; i < blocks * to.lanes; ++i) {
     for (std::size_t p = 0; p < pixels; ++p) {
-      at[to.offset[p]] = i < c ? values[static_cast<std::size_t>(i) * pixels + p] : 0.0f;
+      put(to, dst.data(), i, static_cast<int>(p),
+          i < c ? values[static_cast<std::size_t>(i) * pixels + p] : 0.0f);
     }
   }
   return dst;
 }
 
-float placed(const KernelTable& table, const Placement& at, const Framed& dst, int c, int pixel) {
-  return dst.data()[at.first + c / table.lanes * at.block_stride + c % table.lanes +
-                    at.offset[static_cast<std::size_t>(pixel)]];
+float placed(const Placement& at, const Framed& dst, int c, int pixel) {
+  if (at.pieces == 1) return dst.data()[at.word(c, pixel, 0)];
+  double sum = 0;
+  for (int i = 0; i < at.pieces; ++i) {
+    const auto word = std::bit_cast<std::uint32_t>(dst.data()[at.word(c, pixel, i)]);
+    sum += static_cast<double>(std::bit_cast<float>(c % 2 == 0 ? word << 16 : word & kUpper));
+  }
+  return static_cast<float>(sum);
 }
 
-testing::AssertionResult padding_intact(const KernelTable& table, const Placement& at,
-                                        const Framed& dst, int c, int non_finite_pixel) {
+testing::AssertionResult padding_intact(const Placement& at, const Framed& dst, int c,
+                                        int non_finite_pixel) {
   std::vector<bool> written(dst.size());
-  for (int i = 0; i < ceil_div(c, table.lanes) * table.lanes; ++i) {
-    const std::int64_t lane = at.first + i / table.lanes * at.block_stride + i % table.lanes;
-    for (std::size_t p = 0; p < at.offset.size(); ++p) {
-      const std::int64_t f = lane + at.offset[p];
-      written[static_cast<std::size_t>(f)] = true;
-      const bool may_be_nan = static_cast<int>(p) == non_finite_pixel && std::isnan(dst.data()[f]);
-      if (i >= c && dst.data()[f] != 0.0f && !may_be_nan) {
+  for (int i = 0; i < ceil_div(c, at.lanes) * at.lanes; ++i) {
+    for (int p = 0; p < static_cast<int>(at.offset.size()); ++p) {
+      for (int piece = 0; piece < at.pieces; ++piece) {
+        written[static_cast<std::size_t>(at.word(i, p, piece))] = true;
+      }
+      const float value = placed(at, dst, i, p);
+      const bool may_be_nan = p == non_finite_pixel && std::isnan(value);
+      if (i >= c && value != 0.0f && !may_be_nan) {
         return testing::AssertionFailure() << "lane " << i << " beyond channel " << c - 1 << " is "
-                                           << dst.data()[f] << ", want 0 (float " << f << ")";
+                                           << value << ", want 0 (pixel " << p << ")";
       }
     }
   }
   for (std::size_t f = 0; f < dst.size(); ++f) {
     if (!written[f] && !dst.untouched(f)) {
-      return testing::AssertionFailure() << "the gap at float " << f << " was overwritten";
+      return testing::AssertionFailure() << "the gap at word " << f << " was overwritten";
     }
   }
   return dst.frame_intact();
@@ -177,20 +234,20 @@ void record_worst(const Comparison& comparison, KernelActivation activation) {
 }
 
 PointwiseCall::PointwiseCall(const KernelTable& table, const Layer& layer,
-                             const std::vector<float>& src, const Placement& to)
-    : panel(place(table, Placement::panel(table, layer.ic, static_cast<int>(to.offset.size()), 1),
-                  layer.ic, src)),
+                             const std::vector<float>& src, const Placement& from,
+                             const Placement& to)
+    : operands(from),
+      placement(to),
+      panel(place(operands, layer.ic, src)),
       weights(pack_product(table, layer, layer.ic)),
       bias(pack_channels(layer.bias, table.oc_tile)),
       scale(pack_channels(layer.scale, table.oc_tile)),
       shift(pack_channels(layer.shift, table.oc_tile)),
       dst(static_cast<std::size_t>(to.size)),
-      placement(to),
       params{} {
-  const int pixels = static_cast<int>(to.offset.size());
   params.panel = panel.data();
-  params.panel_block_stride = (pixels + 1) * static_cast<ptrdiff_t>(table.lanes);
-  params.pixels = pixels;
+  params.panel_block_stride = operands.block_stride;
+  params.pixels = static_cast<int>(to.offset.size());
   params.ic = layer.ic;
   params.oc_blk = ceil_div(layer.oc, table.lanes);
   params.weights = weights.data();
@@ -209,8 +266,8 @@ DepthwiseCall::DepthwiseCall(const KernelTable& t, const Layer& layer,
     : table(t),
       c(layer.oc),
       src_placement(Placement::planes(t, c, h, w, gap)),
-      dst_placement(Placement::panel(t, c, h * w, 1)),
-      src(place(t, src_placement, c, values)),
+      dst_placement(Placement::operands(t, c, h * w)),
+      src(place(src_placement, c, values)),
       weights(pack_taps(t, layer)),
       bias(pack_channels(layer.bias, t.lanes)),
       src_scale(pack_channels(std::vector<float>(static_cast<std::size_t>(c), 1.0f), t.lanes)),
@@ -238,8 +295,8 @@ void DepthwiseCall::run(KernelActivation activation, int y_begin, int y_end) {
     p.bias += b * table.lanes;
     p.src_scale += b * table.lanes;
     p.scale += b * table.lanes;
-    p.dst = dst.data() + b * dst_placement.block_stride +
-            static_cast<ptrdiff_t>(y_begin) * p.w * table.lanes;
+    p.dst = dst.data() + dst_placement.block(b) +
+            dst_placement.offset[static_cast<std::size_t>(y_begin * p.w)];
     table.depthwise[activation](&p);
   }
 }

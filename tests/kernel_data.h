@@ -17,26 +17,34 @@ Activation activation_of(KernelActivation activation);
 
 // Where the pixels of an image lie, in planes or in a panel.
 struct Placement {
-  std::vector<std::int32_t> offset;  // of each pixel, in floats
+  std::vector<std::int32_t> offset;  // of each pixel, in words
   std::int64_t first = 0, block_stride = 0, size = 0;
-  std::int64_t zeros = 0;  // floats of a block that are zero where no pixel is
+  std::int64_t zeros = 0;  // words of a block that are zero where no pixel is
+  int lanes = 0;
+  // Of KernelTable; with more than one of each, values are sums of bf16.
+  int blocks_beside = 1, pieces = 1;
 
   // [c_blk] planes of h rows of w pixels; see "planes" in kernels/kernels.h. One line more a plane,
   // which no kernel may touch.
   static Placement planes(const KernelTable& table, int c, int h, int w, int gap);
-  // `room` pixels more in each block than there are.
+  // Of floats. `room` pixels more in each block than there are.
   static Placement panel(const KernelTable& table, int c, int pixels, int room);
+  // What depthwise layers write and pointwise products read.
+  static Placement operands(const KernelTable& table, int c, int pixels);
+
+  std::int64_t block(int b) const;  // its first pixel
+  // The word that holds a piece of a value; of bf16, beside a neighbouring channel's.
+  std::int64_t word(int channel, int pixel, int piece) const;
 };
 
 // (c, pixels) values → where `to` says, zeros in the other lanes and in planes' gaps.
-Framed place(const KernelTable& table, const Placement& to, int c,
-             const std::vector<float>& values);
+Framed place(const Placement& to, int c, const std::vector<float>& values);
 // The value of a channel's pixel in dst.
-float placed(const KernelTable& table, const Placement& at, const Framed& dst, int c, int pixel);
+float placed(const Placement& at, const Framed& dst, int c, int pixel);
 // Frame and gaps untouched, all lanes beyond c zero. Those of `non_finite_pixel` may be NaN: an
 // operand of it is no finite number, and 0 · ∞ is none either.
-testing::AssertionResult padding_intact(const KernelTable& table, const Placement& at,
-                                        const Framed& dst, int c, int non_finite_pixel = -1);
+testing::AssertionResult padding_intact(const Placement& at, const Framed& dst, int c,
+                                        int non_finite_pixel = -1);
 
 // A vector a channel, zeros behind it up to a multiple of `block`.
 Framed pack_channels(const std::vector<float>& values, int block);
@@ -60,17 +68,18 @@ void record_worst(const Comparison& comparison, KernelActivation activation);
 
 // A pointwise product: operands in kernel layout and the parameters that point to them.
 struct PointwiseCall {
-  // src holds (ic, pixels) values; dst has `placement` and is all marker.
+  // src holds (ic, pixels) values, in the panel as `operands` tells; dst has `placement` and is all
+  // marker.
   PointwiseCall(const KernelTable& table, const Layer& layer, const std::vector<float>& src,
-                const Placement& placement);
+                const Placement& operands, const Placement& placement);
   PointwiseCall(const PointwiseCall&) = delete;
+  Placement operands, placement;
   Framed panel, weights, bias, scale, shift, dst;
-  Placement placement;
   PointwiseParams params;
 };
 
 struct DepthwiseCall {
-  // src holds (c, h, w) values. dst: [c_blk][h·w][lanes].
+  // src holds (c, h, w) values.
   DepthwiseCall(const KernelTable& table, const Layer& layer, const std::vector<float>& src, int h,
                 int w, int gap);
   DepthwiseCall(const DepthwiseCall&) = delete;

@@ -76,11 +76,11 @@ void check_patches(const KernelTable& table, const Image& s, bool u8) {
       for (int i = 0; i < s.values(); ++i) {
         for (int j = 0; j < count; ++j) {
           comparison.add(0, i, 0, first + j, patch_value(s, source.chw, u8, first + j, i),
-                         placed(table, place, panel, i, j), 0);
+                         placed(place, panel, i, j), 0);
         }
       }
       ASSERT_TRUE(comparison.result());
-      ASSERT_TRUE(padding_intact(table, place, panel, s.values()));
+      ASSERT_TRUE(padding_intact(place, panel, s.values()));
     }
   }
 }
@@ -107,13 +107,14 @@ void check_patch_embed(const KernelTable& table, const Image& s, bool u8, bool i
     }
   }
   const std::vector<float> unused(static_cast<std::size_t>(s.values() * s.count()));
-  PointwiseCall call(table, matrix, unused, Placement::planes(table, oc, 1, s.count(), 1));
+  PointwiseCall call(table, matrix, unused, Placement::panel(table, s.values(), s.count(), 1),
+                     Placement::planes(table, oc, 1, s.count(), 1));
   PatchParams p = params(s, source, u8);
   p.count = s.count();
   p.panel = call.panel.data();
   p.panel_block_stride = call.params.panel_block_stride;
   (u8 ? table.patches_u8 : table.patches_f32)(&p);
-  table.pointwise[kActRelu](&call.params);
+  table.patch_embed[kActRelu](&call.params);
   const reference::Result want =
       reference::patch_embed(reference::Tensor(1, 3, s.h, s.w, source.chw.data()), oc, s.patch,
                              layer.weights.data(), layer.epilogue(kActRelu));
@@ -121,11 +122,11 @@ void check_patch_embed(const KernelTable& table, const Image& s, bool u8, bool i
   for (std::size_t i = 0; i < want.y.v.size(); ++i) {
     const int c = static_cast<int>(i) / s.count(), pixel = static_cast<int>(i) % s.count();
     comparison.add(0, c, pixel / want.y.w, pixel % want.y.w, want.y.v[i],
-                   placed(table, call.placement, call.dst, c, pixel),
+                   placed(call.placement, call.dst, c, pixel),
                    limit_of(want, i, s.values(), integers));
   }
   EXPECT_TRUE(comparison.result());
-  EXPECT_TRUE(padding_intact(table, call.placement, call.dst, oc));
+  EXPECT_TRUE(padding_intact(call.placement, call.dst, oc));
 }
 
 void check_mean(const KernelTable& table, int c, int h, int w, bool integers) {
@@ -135,7 +136,7 @@ void check_mean(const KernelTable& table, int c, int h, int w, bool integers) {
       integers ? random.integers(count) : random.uniforms(count, -1, 2);
   const int gap = 3;
   const Placement planes = Placement::planes(table, c, h, w, gap);
-  const Framed src = place(table, planes, c, values);
+  const Framed src = place(planes, c, values);
   const Placement at = Placement::panel(table, c, 1, 0);
   Framed dst(static_cast<std::size_t>(at.size));
   for (int b = 0; b < ceil_div(c, table.lanes); ++b) {
@@ -146,11 +147,11 @@ void check_mean(const KernelTable& table, int c, int h, int w, bool integers) {
   const reference::Result want = reference::mean(reference::Tensor(1, c, h, w, values.data()));
   Comparison comparison("mean", random.seed());
   for (int i = 0; i < c; ++i) {
-    comparison.add(0, i, 0, 0, want.y.v[static_cast<std::size_t>(i)], placed(table, at, dst, i, 0),
+    comparison.add(0, i, 0, 0, want.y.v[static_cast<std::size_t>(i)], placed(at, dst, i, 0),
                    limit_of(want, static_cast<std::size_t>(i), h * w, integers));
   }
   EXPECT_TRUE(comparison.result());
-  EXPECT_TRUE(padding_intact(table, at, dst, c));
+  EXPECT_TRUE(padding_intact(at, dst, c));
 }
 
 }  // namespace

@@ -29,7 +29,8 @@ void check_against_oracle(const KernelTable& table, int ic, int oc, int pixels, 
   Random random(static_cast<std::uint64_t>(ic * 1000 + oc * 100 + pixels));
   const Layer layer = Layer::pointwise(ic, oc, random, integers);
   const std::vector<float> src = values(random, ic, pixels, integers);
-  PointwiseCall call(table, layer, src, gappy(table, oc, pixels));
+  PointwiseCall call(table, layer, src, Placement::operands(table, ic, pixels),
+                     gappy(table, oc, pixels));
   table.pointwise[activation](&call.params);
 
   const reference::Result want =
@@ -39,12 +40,12 @@ void check_against_oracle(const KernelTable& table, int ic, int oc, int pixels, 
   for (int c = 0; c < oc; ++c) {
     for (int p = 0; p < pixels; ++p) {
       const std::size_t i = want.y.index(0, c, 0, p);
-      comparison.add(0, c, 0, p, want.y.v[i], placed(table, call.placement, call.dst, c, p),
+      comparison.add(0, c, 0, p, want.y.v[i], placed(call.placement, call.dst, c, p),
                      limit_of(want, i, ic, integers));
     }
   }
   EXPECT_TRUE(comparison.result());
-  EXPECT_TRUE(padding_intact(table, call.placement, call.dst, oc));
+  EXPECT_TRUE(padding_intact(call.placement, call.dst, oc));
   record_worst(comparison, activation);
 }
 
@@ -63,37 +64,39 @@ void expect_same(const KernelTable& table, int ic, int oc, int pixels, Pieces pi
   Random random(7);
   const Layer layer = Layer::pointwise(ic, oc, random, false);
   const std::vector<float> src = values(random, ic, pixels, false);
-  PointwiseCall whole(table, layer, src, gappy(table, oc, pixels));
+  const Placement operands = Placement::operands(table, ic, pixels), to = gappy(table, oc, pixels);
+  PointwiseCall whole(table, layer, src, operands, to);
   table.pointwise[kActGelu](&whole.params);
-  PointwiseCall split(table, layer, src, gappy(table, oc, pixels));
-  pieces(split.params);
+  PointwiseCall split(table, layer, src, operands, to);
+  pieces(split);
   EXPECT_TRUE(same_bits(whole.dst.data(), split.dst.data(), whole.dst.size()));
-  EXPECT_TRUE(padding_intact(table, split.placement, split.dst, oc));
+  EXPECT_TRUE(padding_intact(split.placement, split.dst, oc));
 }
 
 void check_pixel_ranges(const KernelTable& table) {
   const int pixels = 3 * table.pixel_tile + 1;
   for (int step = 1; step < pixels; ++step) {
     SCOPED_TRACE(fmt::format("{} pixels at a time", step));
-    expect_same(table, table.sum_words + 1, table.oc_tile + 1, pixels, [&](PointwiseParams p) {
-      for (int first = 0; first < pixels; first += step) {
-        PointwiseParams part = p;
-        part.panel += first * table.lanes;
-        part.dst_offset += first;
-        part.pixels = std::min(step, pixels - first);
-        table.pointwise[kActGelu](&part);
-      }
-    });
+    expect_same(table, table.sum_words + 1, table.oc_tile + 1, pixels,
+                [&](const PointwiseCall& call) {
+                  for (int first = 0; first < pixels; first += step) {
+                    PointwiseParams part = call.params;
+                    part.panel += call.operands.offset[static_cast<std::size_t>(first)];
+                    part.dst_offset += first;
+                    part.pixels = std::min(step, pixels - first);
+                    table.pointwise[kActGelu](&part);
+                  }
+                });
   }
 }
 
 void check_tile_ranges(const KernelTable& table) {
   for (int step = 1; step < 5; ++step) {
     SCOPED_TRACE(fmt::format("{} tiles at a time", step));
-    expect_same(table, table.lanes + 1, 4 * table.oc_tile + 1, 5, [&](PointwiseParams p) {
+    expect_same(table, table.lanes + 1, 4 * table.oc_tile + 1, 5, [&](const PointwiseCall& call) {
       for (int tile = 4; tile >= 0; --tile) {  // in any order
         if (tile % step != 0) continue;
-        PointwiseParams part = p;
+        PointwiseParams part = call.params;
         part.tile_begin = tile;
         part.tile_end = std::min(tile + step, 5);
         table.pointwise[kActGelu](&part);
@@ -107,7 +110,8 @@ void check_other_tiles_untouched(const KernelTable& table) {
   Random random(11);
   const int oc = 3 * table.oc_tile, pixels = 4, lanes = table.lanes;
   const Layer layer = Layer::pointwise(lanes, oc, random, false);
-  PointwiseCall call(table, layer, values(random, lanes, pixels, false), gappy(table, oc, pixels));
+  PointwiseCall call(table, layer, values(random, lanes, pixels, false),
+                     Placement::operands(table, lanes, pixels), gappy(table, oc, pixels));
   call.params.tile_begin = 1;
   call.params.tile_end = 2;
   table.pointwise[kActIdentity](&call.params);
@@ -120,7 +124,7 @@ void check_other_tiles_untouched(const KernelTable& table) {
 }
 
 // A NaN or an infinity in a pixel reaches every channel of that pixel and nothing else; one in the
-// weights of an output channel, every pixel of that channel.
+// weights of an output channel, every pixel of that channel: as NaN where values are in pieces.
 void check_non_finite(const KernelTable& table, KernelActivation activation, float value) {
   Random random(13);
   const int ic = table.lanes + 3, oc = table.oc_tile + 1, pixels = table.pixel_tile + 2;
@@ -129,7 +133,8 @@ void check_non_finite(const KernelTable& table, KernelActivation activation, flo
   std::vector<float> src = values(random, ic, pixels, false);
   src[static_cast<std::size_t>(2 * pixels + bad_pixel)] = value;
   layer.weights[static_cast<std::size_t>(bad_channel * ic + 1)] = value;
-  PointwiseCall call(table, layer, src, gappy(table, oc, pixels));
+  PointwiseCall call(table, layer, src, Placement::operands(table, ic, pixels),
+                     gappy(table, oc, pixels));
   table.pointwise[activation](&call.params);
   const reference::Result want =
       reference::pointwise(reference::Tensor(1, ic, 1, pixels, src.data()), oc,
@@ -142,13 +147,15 @@ void check_non_finite(const KernelTable& table, KernelActivation activation, flo
       non_finite += std::isfinite(want.y.v[i]) ? 0 : 1;
       // GELU of −∞ is "about 0": scale · −2e-7 + shift at most.
       const bool infinite_sum = !std::isfinite(want.sum.v[i]);
-      comparison.add(0, c, 0, p, want.y.v[i], placed(table, call.placement, call.dst, c, p),
+      const bool is_nan = infinite_sum && table.pieces > 1;
+      comparison.add(0, c, 0, p, is_nan ? std::numeric_limits<double>::quiet_NaN() : want.y.v[i],
+                     placed(call.placement, call.dst, c, p),
                      infinite_sum ? 2e-6 : limit_of(want, i, ic, false));
     }
   }
   EXPECT_GT(non_finite, 0);
   EXPECT_TRUE(comparison.result());
-  EXPECT_TRUE(padding_intact(table, call.placement, call.dst, oc, bad_pixel));
+  EXPECT_TRUE(padding_intact(call.placement, call.dst, oc, bad_pixel));
 }
 
 }  // namespace

@@ -14,7 +14,8 @@ namespace {
 struct StrassenCall {
   StrassenCall(const KernelTable& table, const Layer& layer, const std::vector<float>& src,
                const std::vector<float>& unscale_values, int pixels, int levels)
-      : product(table, layer, src, placement_of(table, layer.oc, pixels)),
+      : product(table, layer, src, Placement::operands(table, layer.ic, pixels),
+                placement_of(table, layer.oc, pixels)),
         unscale(pack_channels(unscale_values, table.oc_tile)),
         operands(table, layer.weights, levels, product.params) {
     operands.params.product.unscale = unscale.data();
@@ -66,11 +67,11 @@ void check_against_oracle(const KernelTable& table, int ic, int oc, int pixels, 
       const std::size_t i = want.y.index(0, c, 0, p);
       const double limit = integers ? 0 : limit_of(want, i, ic, false) + norm * factor;
       comparison.add(0, c, 0, p, want.y.v[i],
-                     placed(table, call.product.placement, call.product.dst, c, p), limit);
+                     placed(call.product.placement, call.product.dst, c, p), limit);
     }
   }
   EXPECT_TRUE(comparison.result());
-  EXPECT_TRUE(padding_intact(table, call.product.placement, call.product.dst, oc));
+  EXPECT_TRUE(padding_intact(call.product.placement, call.product.dst, oc));
   EXPECT_TRUE(call.operands.intact());
   record_worst(comparison, activation);
 }

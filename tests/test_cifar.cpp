@@ -114,7 +114,8 @@ TEST_P(Cifar, GivesPyTorchsLogits) {
   EXPECT_EQ(right, want_right);
 }
 
-INSTANTIATE_TEST_SUITE_P(Variants, Cifar, testing::Values("portable", "avx2", "avx512", "onednn"),
+INSTANTIATE_TEST_SUITE_P(Variants, Cifar,
+                         testing::Values("portable", "avx2", "avx512", "amx", "onednn"),
                          [](const testing::TestParamInfo<const char*>& variant) {
                            return std::string(variant.param);
                          });

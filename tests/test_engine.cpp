@@ -72,6 +72,13 @@ void expect_contains(const std::string& text, const std::string& part) {
   EXPECT_NE(text.find(part), std::string::npos) << "\"" << part << "\" is not in:\n" << text;
 }
 
+// The best variant for models that gain nothing from floats in pieces, as small ones.
+const KernelTable* best_of_floats() {
+  const std::vector<const KernelTable*> tables = available_tables();
+  return *std::find_if(tables.begin(), tables.end(),
+                       [](const KernelTable* table) { return table->pieces == 1; });
+}
+
 class IsaLimit {
  public:
   explicit IsaLimit(const char* value) { ::setenv("CONVMIXER_ISA", value, 1); }
@@ -153,7 +160,7 @@ TEST(Plan, OneDnnsReferenceImplementationsAreRefused) {
 
 TEST(Plan, TheAutomaticChoiceIsTheBestAvailable) {
   const auto plan = make_plan(small_graph(), Images::kMean, Images::kStd, automatic());
-  EXPECT_STREQ(plan->implementation(), available_tables().front()->name);
+  EXPECT_STREQ(plan->implementation(), best_of_floats()->name);
 }
 
 TEST(Plan, TheEnvironmentLimitsTheAutomaticChoice) {
@@ -164,7 +171,8 @@ TEST(Plan, TheEnvironmentLimitsTheAutomaticChoice) {
     bool below = false;
     for (const Variant& v : variants()) {
       below = below || v.name == limit.name;
-      if (below && v.table != nullptr && expected.empty()) expected = v.name;
+      const bool small_too = v.table != nullptr && v.table->pieces == 1;
+      if (below && small_too && expected.empty()) expected = v.name;
     }
     const auto plan = make_plan(small_graph(), Images::kMean, Images::kStd, automatic());
     EXPECT_EQ(plan->implementation(), expected);
@@ -177,7 +185,7 @@ TEST(Plan, TheEnvironmentLimitsTheAutomaticChoice) {
   }
   const IsaLimit environment("");  // counts as unset
   EXPECT_STREQ(make_plan(small_graph(), Images::kMean, Images::kStd, automatic())->implementation(),
-               available_tables().front()->name);
+               best_of_floats()->name);
 }
 
 TEST(Plan, AnUnknownNameInTheEnvironmentIsRefused) {
@@ -200,23 +208,35 @@ TEST(Plan, VariantsAreListedBestFirst) {
   }
 }
 
-TEST(Plan, AmxHasNoFp32) {
+// A model of a shape for which amx cuts floats into pieces; one of fewer channels, and of fewer
+// pixels.
+TEST(Plan, FloatsInPiecesAreChosenWhereTheyGain) {
+  Random random(5);
+  const auto implementation = [&](const ModelShape& shape, const PlanOptions& options) {
+    return std::string(make_plan(random_graph(shape, random), Images::kMean, Images::kStd, options)
+                           ->implementation());
+  };
+  const ModelShape large{128, 1, 3, 4, 32, 32}, narrow{127, 1, 3, 4, 32, 32},
+      few{128, 1, 3, 4, 28, 36};
+  const std::string plain = best_of_floats()->name;
+  const std::string best = available_tables().front()->name;
+  EXPECT_EQ(implementation(large, automatic()), best);
+  EXPECT_EQ(implementation(narrow, automatic()), plain);
+  EXPECT_EQ(implementation(few, automatic()), plain);
   PlanOptions options = automatic();
-  options.isa = "amx";
-  const Error error = plan_error(options);
-  EXPECT_EQ(error.code(), Code::kUnsupported);
-  expect_contains(error.what(), "precision fp32, isa amx: it has no such kernels");
-  const IsaLimit environment("amx");  // limits nothing
-  EXPECT_STREQ(make_plan(small_graph(), Images::kMean, Images::kStd, automatic())->implementation(),
-               available_tables().front()->name);
-  options.precision = PrecisionOption::kAuto;
-  const Variant amx = variants(kBf16).front();
-  if (amx.table == nullptr) {
-    expect_contains(plan_error(options).what(), amx.name + ": " + amx.refusal);
-  } else {
-    EXPECT_EQ(make_plan(small_graph(), Images::kMean, Images::kStd, options)->implementation(),
-              amx.name);
-  }
+  options.strassen = Strassen::kOn;
+  EXPECT_EQ(implementation(large, options), plain);
+  options.strassen = Strassen::kTwo;
+  EXPECT_EQ(implementation(large, options), plain);
+  options = automatic();
+  options.low_memory = true;  // it needs no more than others
+  EXPECT_EQ(implementation(large, options), best);
+  options = automatic();
+  options.observed = true;
+  EXPECT_EQ(implementation(large, options), plain);
+  options = automatic();
+  options.isa = best;
+  EXPECT_EQ(implementation(few, options), best);
 }
 
 TEST(Precision, AutoIsBf16WhereItIsFaster) {
@@ -269,7 +289,7 @@ TEST(Plan, TheDescriptionNamesLayersAndRefusals) {
     expect_contains(text, variant.name);
     EXPECT_EQ(text.find("NaN"), std::string::npos) << text;
     // The reason for every candidate that comes before it.
-    for (const char* name : {"avx512", "avx2", "onednn", "portable"}) {
+    for (const char* name : {"amx", "avx512", "avx2", "onednn", "portable"}) {
       if (name == variant.name) break;
       expect_contains(text, std::string(name) + ": ");
     }

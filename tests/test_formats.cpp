@@ -26,7 +26,7 @@ struct Model {
 constexpr Model kModels[] = {
     {"gelu_32", Activation::kGelu}, {"relu_48", Activation::kRelu}, {"odd_20", Activation::kGelu}};
 
-const char* const kVariants[] = {"portable", "avx2", "avx512", "onednn"};
+const char* const kVariants[] = {"portable", "avx2", "avx512", "amx", "onednn"};
 const char* const kFiles[] = {
     "timm.safetensors", "locuslab.pth",   "checkpoint.pth.tar", "dataparallel_fp16.pth",
     "legacy.pth",       "mmpretrain.pth", "paddle.pdparams",    "paddle_protocol2.pdparams"};

@@ -25,6 +25,9 @@ extern const KernelTable kTable;
 namespace pairs_int8 {
 extern const KernelTable kTable;
 }
+namespace tiles_fp32 {
+extern const KernelTable kTable;
+}
 namespace tiles_bf16 {
 extern const KernelTable kTable;
 }
@@ -54,8 +57,9 @@ void add_all(const std::string& variant, const KernelTable& table) {
   std::vector<KernelTests> lists = {precision_tests(table), precision_patch_tests(),
                                     activation_tests()};
   if (table.precision == kFp32) {
-    lists = {pointwise_tests(table), strassen_tests(table), depthwise_tests(table),
-             patch_tests(table), activation_tests()};
+    lists = {pointwise_tests(table), depthwise_tests(table), patch_tests(table),
+             activation_tests()};
+    if (table.strassen[kActIdentity] != nullptr) lists.push_back(strassen_tests(table));
   }
   for (const KernelTests& tests : lists) {
     for (const KernelTest& test : tests) {
@@ -101,6 +105,7 @@ int main(int argc, char** argv) {
   test::add_all("wide_bf16", wide_bf16::kTable);
   test::add_all("wide_int8", wide_int8::kTable);
   test::add_all("pairs_int8", pairs_int8::kTable);
+  test::add_all("tiles_fp32", tiles_fp32::kTable);
   test::add_all("tiles_bf16", tiles_bf16::kTable);
   test::add_all("tiles_int8", tiles_int8::kTable);
 #ifdef CONVMIXER_TEST_EMULATED_VNNI

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may use models and sessions at once: threads, processes, parallel regions, other models.
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #ifdef _OPENMP  // ThreadSanitizer's build is without
@@ -26,6 +27,7 @@ void PrintTo(const Choice& choice, std::ostream* out) { *out << choice.name; }
 const Choice kChoices[] = {{"portable", "portable", CONVMIXER_ONEDNN_OFF},
                            {"avx2", "avx2", CONVMIXER_ONEDNN_OFF},
                            {"avx512", "avx512", CONVMIXER_ONEDNN_OFF},
+                           {"amx", "amx", CONVMIXER_ONEDNN_OFF},
                            {"onednn", nullptr, CONVMIXER_ONEDNN_ON}};
 
 // Null where this build or CPU lacks it; the reason is in convmixer_last_error().
@@ -228,6 +230,48 @@ TEST(Session, SecondThreadIsToldThatItIsBusy) {
   EXPECT_EQ(seen, CONVMIXER_BUSY);
   EXPECT_NE(text.find("in use"), std::string::npos) << text;
   run(session, noise(1));  // free again
+}
+
+// Whether this process has asked Linux for the use of AMX's registers.
+bool asked_for_amx() {
+#if defined(__x86_64__) && defined(SYS_arch_prctl)
+  constexpr long kGetPermission = 0x1022;  // ARCH_GET_XCOMP_PERM
+  std::uint64_t mask = 0;
+  return ::syscall(SYS_arch_prctl, kGetPermission, &mask) == 0 && (mask >> 18 & 1) != 0;
+#else
+  return false;
+#endif
+}
+
+// In processes of their own, which begin anew.
+TEST(Amx, IsAskedForWhereItMayRun) {
+  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  const auto opened = [](const char* isa) {
+    convmixer_model_options options = CONVMIXER_MODEL_OPTIONS_INIT;
+    options.isa = isa;
+    options.onednn = CONVMIXER_ONEDNN_OFF;  // which asks too
+    convmixer_model* model = nullptr;
+    succeed(convmixer_model_open(kBundledModel.c_str(), &options, &model));
+    const ModelHandle handle(model);
+    return asked_for_amx();
+  };
+  EXPECT_EXIT(std::exit(opened("portable") ? 1 : 0), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(
+      {
+        ::setenv("CONVMIXER_ISA", "avx512", 1);
+        std::exit(opened(nullptr) ? 1 : 0);
+      },
+      testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(
+      {
+        const bool asked = opened(nullptr);
+        std::vector<char> text(1 << 16);
+        convmixer_system_describe(text.data(), text.size(), nullptr);
+        const bool has =
+            std::string(text.data()).find("variant amx: available") != std::string::npos;
+        std::exit(asked == has ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
 }
 
 TEST(LastError, BelongsToItsThread) {

@@ -22,7 +22,7 @@ try:
 
     import contenders
     import preset_models
-    from convmixer_ctypes import (PRECISIONS, STRASSEN_TWO, UNSUPPORTED, Error, Library, Network, find_library, fp32_isa,
+    from convmixer_ctypes import (PRECISIONS, STRASSEN_TWO, UNSUPPORTED, Error, Library, Network, find_library,
                                   one_line)
     from measuring import commit_of, cpu_name, shown_command, spread, turn
     from presets import PRESETS
@@ -103,12 +103,11 @@ def way_of(opened):
 def open_ours(library, path, name, config, a):
     """(contender, precision) → Network. In fp32 always, which the others are compared with; first, since it says best
     what is wrong with a file."""
-    fp32 = Network(library, path, a.threads, fp32_isa(a.isa))
+    fp32 = Network(library, path, a.threads, a.isa)
     ours = {("convmixer", "fp32"): fp32}
 
     def open_two_levels(src, precision):
-        isa = fp32_isa(a.isa) if precision == "fp32" else a.isa
-        network = Network(library, src, a.threads, isa, STRASSEN_TWO, precision)
+        network = Network(library, src, a.threads, a.isa, STRASSEN_TWO, precision)
         if network.info.strassen_levels == 2:
             ours["convmixer_two", precision] = network
         else:  # where two do not win it runs the same as ours

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// fp32 whose pointwise products are those of tiles of bf16, with the accuracy of floats: a float is
+// exactly the sum of three bf16, one near to it, one to what that leaves over, and what is left
+// then. Of the nine products of two floats' pieces the six largest are summed; the three others are
+// together at most 2^−22 of the floats' product, and rarely a tenth of that. (G. Henry, P. T. P.
+// Tang and A. Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype For
+// Higher-Precision Computations", ARITH 2019.) What is smaller than 2^−126 counts as zero, and an
+// infinity becomes NaN (∞ − ∞).
+//
+// The panel's values are cut once, to the nearest, as the depthwise layer makes them. The weights
+// stay floats in memory, which they come from for every image, and are cut for each chunk of
+// pixels, by cutting off, while the tiles multiply what was cut before.
+//
+// Of the vector functions it needs store_half_bf16 and upper_halves besides those of bf16.
+#pragma once
+
+#include "kernels/precision_bf16.inl.h"
+#include "kernels/precision_tiles.inl.h"
+
+namespace convmixer::CONVMIXER_ISA {
+namespace {
+
+// The panel, two bf16 a word.
+struct ThreeBf16 : Bf16 {
+  static constexpr int kPieces = 3;
+  // kLanes channels of a pixel; pieces are `stride` words apart.
+  static void store_pieces(float* dst, ptrdiff_t stride, Vec v) {
+    v = sub(v, store_half_bf16(dst, v));
+    v = sub(v, store_half_bf16(dst + stride, v));
+    store_half_bf16(dst + 2 * stride, v);
+  }
+};
+
+// Rows of weights to be cut: [channel][kOcTile] to [row of the panel][piece][word][kOcTile].
+struct Cutter {
+  static constexpr int kPieces = ThreeBf16::kPieces;
+  // What is read so many floats later is fetched into L2: two rows of the panel.
+  static constexpr int kAhead = 4 * kTileLine * kOcTile;
+  const float* src;
+  float* dst;
+  int words;     // of a row of the panel
+  int left;      // words to be cut
+  int a_step;    // of them, while others are multiplied
+  int word = 0;  // of the row
+
+  void cut() {
+    const ptrdiff_t piece = ptrdiff_t{words} * kOcTile;
+#pragma GCC unroll 2
+    for (int o = 0; o < kOcTile; o += kLanes) {
+      Vec first = load(src + o), second = load(src + kOcTile + o);
+      prefetch(src + kAhead + o);
+      prefetch(src + kAhead + kOcTile + o);
+#pragma GCC unroll 3
+      for (int p = 0; p < kPieces; ++p) {
+        const Vec both = upper_halves(first, second);
+        store(dst + p * piece + o, both);
+        first = sub(first, unpack_bf16(both, 0));
+        second = sub(second, unpack_bf16(both, 1));
+      }
+    }
+    src += 2 * kOcTile;
+    dst += kOcTile;
+    --left;
+    if (++word < words) return;
+    word = 0;
+    dst += (kPieces - 1) * piece;
+  }
+  void step() {
+    for (int i = 0; i < a_step && left > 0; ++i) cut();
+  }
+};
+
+struct SplitTiles : Tiles<ThreeBf16> {
+  using Products = SplitTiles;
+
+  // Rows of the panel whose products are made one after the other, of `words` words.
+  struct Chunk {
+    int first, rows, words;
+  };
+
+  // As sum_tile, of all input channels; see Tiles::sum.
+  static void sum(const float* panel, ptrdiff_t panel_block_stride, int pixels, int ic,
+                  const float* weights, const float*, float* sums) {
+    alignas(64) float pieces[2][kSumSteps * kPieces * kTileLine * kOcTile];
+    const int words = (ic + kLanes - 1) / kLanes * (kLanes / kPerWord);
+    const int rows = words / kTileLine, rest = words % kTileLine;
+    const int whole = (rows + kSumSteps - 1) / kSumSteps, chunks = whole + (rest > 0 ? 1 : 0);
+    const auto chunk = [&](int i) -> Chunk {
+      if (i == whole) return {rows, 1, rest};
+      const int first = i * kSumSteps;
+      return {first, kSumSteps < rows - first ? kSumSteps : rows - first, kTileLine};
+    };
+    const auto cutter = [&](int i, int steps) -> Cutter {
+      const Chunk c = chunk(i);
+      const int all = c.rows * c.words;
+      return {weights + ptrdiff_t{c.first} * kTileLine * kPerWord * kOcTile, pieces[i % 2], c.words,
+              all, (all + steps - 1) / steps};
+    };
+    cutter(0, 1).step();
+    for (int i = 0; i < chunks; ++i) {
+      const Chunk c = chunk(i);
+      Cutter next = i + 1 < chunks ? cutter(i + 1, calls_of_next(pixels) * c.rows) : Cutter{};
+      if (i == whole) configure(rest);
+      products(panel + c.first * panel_block_stride, panel_block_stride, pixels, pieces[i % 2],
+               c.words, c.rows, i == 0, sums, next);
+    }
+    if (rest > 0) configure(kTileLine);
+  }
+};
+
+// The planes.
+struct Split : Fp32 {
+  static constexpr bool kStrassen = false;
+  using Products = SplitTiles;
+};
+
+}  // namespace
+}  // namespace convmixer::CONVMIXER_ISA
