@@ -4,6 +4,7 @@
 // N neighbouring groups of a row stay in registers, a sum for each pixel; each tap loads its
 // weights once and takes the N inputs as memory operands: in fp32 N multiply-adds for N + 1 loads,
 // which the two load ports of current cores deliver at the rate of the two multiply-add ports.
+// Where the variant takes kTapsAtOnce of them, t, each input is loaded once for t multiply-adds.
 // Where a word holds n values, each input serves the sums of the n pixels in its group, and ⌈k / n⌉
 // products or one more do the work of k. Any kernel size, and no branch at borders: the planes
 // carry a gap beside each row, and taps above and below the image are left out.
@@ -15,6 +16,14 @@
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
+// With those of Intel's cores that have matrix tiles the load ports are the limit; AMD's gain
+// nothing by more than one (docs/performance.md).
+#ifdef CONVMIXER_TILES
+constexpr int kTapsAtOnce = 3;
+#else
+constexpr int kTapsAtOnce = 1;
+#endif
+
 // Groups that the taps of a row reach, from −`before` to the last, around a pixel's own.
 template <class P>
 struct Window {
@@ -23,6 +32,23 @@ struct Window {
       : before(((kernel_size - 1) / 2 + P::kPerWord - 1) / P::kPerWord),
         groups(before + (kernel_size / 2 + P::kPerWord - 1) / P::kPerWord + 1) {}
 };
+
+// sum[x] += Σ of kTaps taps side by side, for N pixels of a float each.
+template <class P, int kTaps, int N>
+__attribute__((always_inline)) inline void add_taps(const float* row, const float* weights,
+                                                    Vec (&sum)[N][1]) {
+  Vec w[kTaps];
+#pragma GCC unroll 4
+  for (int t = 0; t < kTaps; ++t) w[t] = load(weights + t * kLanes);
+#pragma GCC unroll 40
+  for (int i = 0; i < N + kTaps - 1; ++i) {
+    const Vec v = load(row + i * kLanes);
+#pragma GCC unroll 4
+    for (int t = 0; t < kTaps; ++t) {  // of pixel i − t
+      if (i >= t && i - t < N) sum[i - t][0] = P::dot(v, w[t], sum[i - t][0]);
+    }
+  }
+}
 
 // sums[pixel][lanes] = start + Σ over ky_count rows of taps, for N groups of pixels.
 template <class P, int N>
@@ -37,7 +63,13 @@ void depthwise_tile(const float* src, int row_stride, const float* weights, int 
   }
   for (int ky = 0; ky < ky_count; ++ky, src += row_stride) {
     next.step();
-    for (int g = 0; g < window; ++g, weights += kGroup * kLanes) {
+    int g = 0;
+    if constexpr (kGroup == 1 && kTapsAtOnce > 1) {
+      for (; g + kTapsAtOnce <= window; g += kTapsAtOnce, weights += kTapsAtOnce * kLanes) {
+        add_taps<P, kTapsAtOnce>(src + g * kLanes, weights, sum);
+      }
+    }
+    for (; g < window; ++g, weights += kGroup * kLanes) {
       Vec w[kGroup];
 #pragma GCC unroll 4
       for (int i = 0; i < kGroup; ++i) w[i] = load(weights + i * kLanes);
