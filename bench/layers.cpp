@@ -84,7 +84,6 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
                   static_cast<std::size_t>(table.lanes) * n, random);
     }
   }
-  if (table.pieces > 1) convolve(0);  // no random numbers are pieces of one
 }
 
 float Layers::panel_value(const float* panel, const PanelLayout& at, int c, int pixel) const {
@@ -192,11 +191,12 @@ void Layers::head() {
   p.dst = logits_.data();
   p.dst_offset = &first;
   p.dst_block_stride = lanes;
-  table_.pointwise[w.activation](&p);
+  plan_->native->head_table->pointwise[w.activation](&p);
 }
 
 // Of the first strip.
 std::string Layers::check_pointwise() {
+  if (table_.pieces > 1) convolve(0);  // no random numbers are the pieces of one
   const PackedPointwise& w = block().pointwise;
   const PointwiseParams p = multiply(w.weights.data(), 0);
   const bool balanced = w.strassen > 0 && table_.precision == kFp32;

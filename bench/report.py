@@ -111,7 +111,8 @@ def kernels_section(kernels, medians):
 ![Roofline: the layers under the FMA peak and the memory bandwidth](roofline.svg)
 
 The slope is what one thread copies in memory; layers above it find their operands in the caches. \
-Points above the roof are Strassen products: counted are the FLOP of the plain product, more than they execute."""
+Points above the roof are Strassen products, of which the FLOP of the plain product are counted, more than they \
+execute, or amx's of floats, by units that have 16 times the FMA's peak and take six products for one."""
 
 
 def memory_bandwidth():

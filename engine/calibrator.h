@@ -50,7 +50,7 @@ class Histogram {
 
 class Calibrator {
  public:
-  // An fp32 plan of ours without Strassen products.
+  // An fp32 plan of ours made with PlanOptions::observed.
   Calibrator(std::shared_ptr<const Plan> plan, int threads);
   ~Calibrator();
 

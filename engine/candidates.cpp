@@ -13,6 +13,10 @@
 namespace convmixer {
 namespace {
 
+bool asks_for_strassen(const PlanOptions& options) {
+  return options.strassen == Strassen::kOn || options.strassen == Strassen::kTwo;
+}
+
 std::string refuse_onednn(const PlanOptions& options, Precision precision,
                           const std::string& limit) {
   if (options.onednn == OneDnn::kOff) return "switched off";
@@ -21,10 +25,8 @@ std::string refuse_onednn(const PlanOptions& options, Precision precision,
   if (options.onednn == OneDnn::kOn) return lacks_onednn(precision, !automatic);
   if (options.strassen == Strassen::kOn) return "Strassen products are asked for";
   if (!options.isa.empty()) return "isa " + options.isa + " is asked for";
-  const std::string lacks = lacks_onednn(precision);
-  if (!lacks.empty()) return lacks;
   if (!limit.empty()) return "CONVMIXER_ISA limits the choice, and oneDNN makes its own";
-  return "";
+  return lacks_onednn(precision);
 }
 
 // Of those that have code for the CPU's matrix tiles, before all that have not.
@@ -44,16 +46,17 @@ const KernelTable* fp32_table(const std::string& isa) {
 // Why a variant of floats in pieces is not what is asked for, or "".
 std::string refuse_pieces(const PlanOptions& options) {
   if (options.observed) return "calibration reads panels of floats";
-  const bool strassen = options.strassen == Strassen::kOn || options.strassen == Strassen::kTwo;
-  return strassen ? "it has no Strassen products, which are asked for" : "";
+  return options.strassen == Strassen::kOn ? "it has no Strassen products, which are asked for"
+                                           : "";
 }
 
 std::vector<Candidate> list_candidates(const PlanOptions& options, Precision precision) {
   const std::string limit = options.isa.empty() ? isa_limit() : "";
   std::vector<Candidate> list;
   const Candidate onednn{"onednn", nullptr, nullptr, refuse_onednn(options, precision, limit)};
-  // Behind ours with tiles, or before portable.
-  const int onednn_rank = isa_rank(has_onednn_tiles(precision) ? "avx512" : "portable");
+  // Behind ours with tiles, or before portable. (oneDNN, asked for its tiles, asks Linux for AMX.)
+  const bool has_tiles = onednn.refusal.empty() && has_onednn_tiles(precision);
+  const int onednn_rank = isa_rank(has_tiles ? "avx512" : "portable");
   bool listed = false;
   for (const Variant& v : variants(precision, options.isa.empty() ? limit : options.isa)) {
     if (!listed && isa_rank(v.isa) <= onednn_rank) {
@@ -92,7 +95,7 @@ void check_options(const PlanOptions& options) {
                 fmt::format("oneDNN chooses its own instruction set: leave isa out, found \"{}\"",
                             options.isa));
   }
-  const bool strassen = options.strassen == Strassen::kOn || options.strassen == Strassen::kTwo;
+  const bool strassen = asks_for_strassen(options);
   if (options.onednn == OneDnn::kOn && strassen) {
     throw Error(Code::kInvalidArgument, "oneDNN has no Strassen products: ask for one of the two");
   }
@@ -108,7 +111,7 @@ void check_options(const PlanOptions& options) {
                              const std::vector<Candidate>& list) {
   std::string why, valid;
   for (const Variant& v : variants(precision)) {
-    if (v.table != nullptr && valid.find(v.isa) == std::string::npos) {
+    if (v.table != nullptr && v.isa != options.isa && valid.find(v.isa) == std::string::npos) {
       valid += (valid.empty() ? "" : ", ") + v.isa;
     }
     if (v.isa != options.isa) continue;
@@ -135,14 +138,15 @@ void check_options(const PlanOptions& options) {
 
 // Why kAuto is not bf16; empty where it is.
 std::vector<std::string> refuse_bf16(const PlanOptions& options) {
-  const bool strassen = options.strassen == Strassen::kOn || options.strassen == Strassen::kTwo;
-  if (strassen) return {"bf16: Strassen products are asked for"};
+  if (asks_for_strassen(options)) return {"bf16: Strassen products are asked for"};
   if (options.isa == "portable") return {"bf16: portable's is slow"};
   std::vector<std::string> reasons;
   for (const Candidate& c : list_candidates(options, kBf16)) {
-    const bool tiles = c.table != nullptr ? c.table->panel_blocks > 1 : has_onednn_tiles(kBf16);
+    const auto has_tiles = [&] {
+      return c.table != nullptr ? c.table->panel_blocks > 1 : has_onednn_tiles(kBf16);
+    };
     std::string reason = c.refusal;
-    if (reason.empty() && !tiles && has_slow_bf16_vectors()) {
+    if (reason.empty() && has_slow_bf16_vectors() && !has_tiles()) {
       reason = "this CPU's bf16 dot products are slower than fp32";
     }
     if (reason.empty()) return {};
@@ -154,8 +158,9 @@ std::vector<std::string> refuse_bf16(const PlanOptions& options) {
 }  // namespace
 
 // Measured with amx against avx512 (docs/performance.md), models of 8 layers on 2 threads: with 128
-// channels images of 64 pixels lose 4 %, of 256 gain 8; with 64 channels even 1,024 pixels gain 3 %
-// or less; images of 49 pixels lose 3 to 9 % with 256 and 512 channels.
+// channels images of 256 pixels gain 8 % (of 64 they lose 4, and with 192 as much as they lose: two
+// limits are enough); with 64 channels even 1,024 pixels gain 3 % or less; images of 49 pixels lose
+// 3 to 9 % with 256 and 512 channels.
 std::string doubt_pieces(const Geometry& g, const KernelTable& table) {
   constexpr int kLeastDim = 128, kLeastPixels = 64;
   if (table.pieces == 1) return "";

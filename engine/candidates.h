@@ -12,7 +12,7 @@ namespace convmixer {
 struct Candidate {
   std::string name;
   const KernelTable* table = nullptr;  // null for oneDNN
-  const KernelTable* fp32 = nullptr;   // of the same instruction set
+  const KernelTable* fp32 = nullptr;   // the best up to its isa whose panels hold floats
   std::string refusal;                 // of every layer; "" if it may run
 };
 

@@ -28,8 +28,8 @@ struct Activations {
   }
 };
 
-// Sees the activations of an fp32 plan of ours without Strassen products, whose panels are not the
-// activations.
+// Sees the activations of an fp32 plan of ours made with PlanOptions::observed, whose panels are
+// the activations.
 class Observer {
  public:
   virtual ~Observer() = default;

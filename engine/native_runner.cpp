@@ -28,6 +28,7 @@ class NativeRunner : public Runner {
         observer_(observer),
         workers_(threads),
         team_(threads) {
+    assert(observer_ == nullptr || native_.table->pieces == 1);  // PlanOptions::observed
     lay_out_arena();
   }
 

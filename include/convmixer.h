@@ -96,8 +96,8 @@ typedef enum convmixer_strassen {
   CONVMIXER_STRASSEN_AUTO = 0, /* where it wins and keeps the accuracy; convmixer_model_describe tells */
   CONVMIXER_STRASSEN_ON = 1,   /* every block, or an error that names the first that cannot */
   CONVMIXER_STRASSEN_OFF = 2,
-  CONVMIXER_STRASSEN_TWO = 3 /* two levels where they win, else as AUTO: 49 multiplications instead of
-                                64, packed weights of 49/16 the size */
+  CONVMIXER_STRASSEN_TWO = 3 /* two levels where they win (not with amx), else as AUTO: 49
+                                multiplications instead of 64, packed weights of 49/16 the size */
 } convmixer_strassen;
 
 /* What the blocks are computed in. The classifier is always fp32; the patch embedding's operands are
@@ -116,7 +116,7 @@ typedef enum convmixer_precision {
 typedef struct convmixer_model_options {
   size_t struct_size;
   /* "portable", "avx2", "avx512" or "amx": exactly this one, refused where the CPU lacks it. NULL:
-     the best the CPU has, up to the environment variable CONVMIXER_ISA, and for the model.
+     the best that the CPU has and the model gains by, up to the environment variable CONVMIXER_ISA.
      Opening a model that may run on amx, or convmixer_system_describe(), asks Linux for the use of
      AMX's registers where the CPU has them: from then on the process's sigaltstack() wants stacks of
      more than 11 KB. In bf16 a run on such a CPU takes 100 KB of the calling thread's stack. */
@@ -288,9 +288,10 @@ CONVMIXER_API convmixer_status convmixer_run_u8(convmixer_session* session, cons
 
 /*
  * What the session's threads could reach at most, in operations a second (of integers in int8):
- * independent multiply-adds (two operations each) of the vectors or tiles that the model's variant
- * uses (where oneDNN runs, of our best variant of its precision), on all of the
- * session's threads at once; the best of a few rounds, about 0.1 s in all. 2 × num_macs × images a
+ * independent multiply-adds (two operations each) of the vectors, or in bf16 and int8 tiles, that the
+ * model's variant uses (where oneDNN runs, of our best variant of its precision), on all of the
+ * session's threads at once; the best of a few rounds, about 0.1 s in all. Strassen products, and
+ * amx's in fp32, can go beyond it. 2 × num_macs × images a
  * second is a share of it. Clocks change with heat and with other programs: measure before, between
  * and after what is compared with it, and take the largest.
  */
@@ -393,8 +394,8 @@ typedef enum convmixer_weights {
 } convmixer_weights;
 
 /* `model_path` as for convmixer_model_open, but no model whose weights are int8; options: isa and
-   what wins over the file, which is written with the model; another precision, oneDNN or Strassen
-   products are refused. threads as in convmixer_session_options. The file is read again when the
+   what wins over the file, which is written with the model; another precision, oneDNN, Strassen
+   products or isa "amx" are refused. threads as in convmixer_session_options. The file is read again when the
    calibration is written: until it is destroyed, nobody may change or truncate it. */
 CONVMIXER_API convmixer_status convmixer_calibration_create(const char* model_path,
                                                             const convmixer_model_options* options,

@@ -16,8 +16,8 @@
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
-// With those of Intel's cores that have matrix tiles the load ports are the limit; AMD's gain
-// nothing by more than one (docs/performance.md).
+// On Intel's cores that have matrix tiles loads are the limit; on AMD's more than one tap gained
+// nothing (docs/performance.md).
 #ifdef CONVMIXER_TILES
 constexpr int kTapsAtOnce = 3;
 #else

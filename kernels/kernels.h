@@ -24,7 +24,8 @@
 //   the product reads, and ignores, up to 15 pixels behind the last. Where `pieces` is m > 1, in
 //   kFp32, each value is the sum of m bf16, [⌈c_blk / n⌉][pixel][m][n][lanes values]; an infinity
 //   is NaN. Patches stand as if n and m were 1 in kInt8 and kFp32.
-// All pointers are aligned to a vector unless stated. No kernel allocates, throws, checks or starts
+// All pointers are aligned to a vector unless stated (a channel block of a panel of pieces to half
+// of one). No kernel allocates, throws, checks or starts
 // a thread; src and dst never overlap.
 #pragma once
 
@@ -44,7 +45,7 @@ enum KernelActivation { kActIdentity = 0, kActRelu = 1, kActGelu = 2, kActCount 
 enum Precision { kFp32 = 0, kBf16 = 1, kInt8 = 2, kPrecisionCount = 3 };
 
 struct KernelTable {
-  const char* name;  // "portable", "avx2", "avx512"; other precisions' follow: "avx512_bf16"
+  const char* name;  // "portable", "avx2", "avx512", "amx"; other precisions': "avx512_bf16"
   Precision precision;
   int per_word;        // values in 4 bytes: 1, 2 or 4
   int lanes;           // words a vector
@@ -55,9 +56,9 @@ struct KernelTable {
   int pixel_tile;      // pixels of a pointwise tile
   int sum_words;       // of a pointwise sum's parts; matrix tiles have none
   void (*pointwise[kActCount])(const PointwiseParams*);
-  // The product that follows patches_…; in kInt8 its operands have 16 bits, else it is `pointwise`.
+  // The product that follows patches_…: in kInt8 of 16 bits, in kFp32 of floats, whatever `pieces`.
   void (*patch_embed[kActCount])(const PointwiseParams*);
-  // kFp32, and kInt8 where per_word is 2; null in others.
+  // kFp32 where pieces is 1, and kInt8 where per_word is 2; null in others.
   void (*strassen[kActCount])(const StrassenParams*);
   void (*strassen_panel)(const StrassenPanelParams*);
   void (*depthwise[kActCount])(const DepthwiseParams*);
@@ -69,9 +70,9 @@ struct KernelTable {
   void (*mean)(const MeanParams*);
   // dst[i] = act(src[i]), n a multiple of lanes; for tests and benchmarks of the activations.
   void (*activation[kActCount])(const float* src, float* dst, ptrdiff_t n);
-  // Runs `rounds` rounds of independent multiply-adds, of the products' kind, and returns how many
-  // operations they were (two a multiply-add): the peak that percentages refer to. *sink keeps the
-  // compiler from removing them.
+  // Runs `rounds` rounds of independent multiply-adds, of the products' kind (in kFp32 of floats),
+  // and returns how many operations they were (two a multiply-add): the peak that percentages refer
+  // to. *sink keeps the compiler from removing them.
   double (*fma_peak)(long rounds, float* sink);
 };
 

@@ -2,10 +2,10 @@
 // fp32 whose pointwise products are those of tiles of bf16, with the accuracy of floats: a float is
 // exactly the sum of three bf16, one near to it, one to what that leaves over, and what is left
 // then. Of the nine products of two floats' pieces the six largest are summed; the three others are
-// together at most 2^−22 of the floats' product, and rarely a tenth of that. (G. Henry, P. T. P.
-// Tang and A. Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype For
-// Higher-Precision Computations", ARITH 2019.) What is smaller than 2^−126 counts as zero, and an
-// infinity becomes NaN (∞ − ∞).
+// together at most 2^−22 of the floats' product, and 2^−26 in the mean, of either sign. (G. Henry,
+// P. T. P. Tang and A. Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype For
+// Higher-Precision Computations", ARITH 2019.) What is smaller than 2^−126 counts as zero; an
+// infinity, and in the panel what bf16 rounds to one, becomes NaN (∞ − ∞).
 //
 // The panel's values are cut once, to the nearest, as the depthwise layer makes them. The weights
 // stay floats in memory, which they come from for every image, and are cut for each chunk of
@@ -34,8 +34,8 @@ struct ThreeBf16 : Bf16 {
 // Rows of weights to be cut: [channel][kOcTile] to [row of the panel][piece][word][kOcTile].
 struct Cutter {
   static constexpr int kPieces = ThreeBf16::kPieces;
-  // What is read so many floats later is fetched into L2: two rows of the panel.
-  static constexpr int kAhead = 4 * kTileLine * kOcTile;
+  // What is read so many bytes later is fetched into L2: four rows of the panel.
+  static constexpr uintptr_t kAhead = 4 * kTileLine * 2 * kOcTile * sizeof(float);
   const float* src;
   float* dst;
   int words;     // of a row of the panel
@@ -48,8 +48,9 @@ struct Cutter {
 #pragma GCC unroll 2
     for (int o = 0; o < kOcTile; o += kLanes) {
       Vec first = load(src + o), second = load(src + kOcTile + o);
-      prefetch(src + kAhead + o);
-      prefetch(src + kAhead + kOcTile + o);
+      const auto ahead = reinterpret_cast<uintptr_t>(src + o) + kAhead;
+      prefetch(reinterpret_cast<const void*>(ahead));
+      prefetch(reinterpret_cast<const void*>(ahead + kSumBytes));
 #pragma GCC unroll 3
       for (int p = 0; p < kPieces; ++p) {
         const Vec both = upper_halves(first, second);
@@ -71,8 +72,6 @@ struct Cutter {
 };
 
 struct SplitTiles : Tiles<ThreeBf16> {
-  using Products = SplitTiles;
-
   // Rows of the panel whose products are made one after the other, of `words` words.
   struct Chunk {
     int first, rows, words;

@@ -47,15 +47,19 @@ struct Tiles : Vectors {
     return (pixels + 2 * kTileRows - 1) / (2 * kTileRows) * (kPieces == 3 ? 4 : 1);
   }
   static_assert(kLanes == kTileLine, "a vector is a row of a tile");
+  static_assert(kPieces == 1 || kPieces == 3, "the products of pieces are written out");
   using Patches = typename PatchesOf<Vectors>::Type;
 
   static void store_panel(float* dst, const Vec* v) {
-    if constexpr (kPieces > 1) return Vectors::store_pieces(dst, kTileLine, v[0]);
-    alignas(64) float pixels[kLanes];
-    Vectors::store_panel(pixels, v);
-    constexpr int kWords = kLanes / Vectors::kPerWord;
-    for (int i = 0; i < Vectors::kPerWord; ++i) {
-      __builtin_memcpy(dst + i * kLanes, pixels + i * kWords, kWords * sizeof(float));
+    if constexpr (kPieces > 1) {
+      Vectors::store_pieces(dst, kTileLine, v[0]);
+    } else {
+      alignas(64) float pixels[kLanes];
+      Vectors::store_panel(pixels, v);
+      constexpr int kWords = kLanes / Vectors::kPerWord;
+      for (int i = 0; i < Vectors::kPerWord; ++i) {
+        __builtin_memcpy(dst + i * kLanes, pixels + i * kWords, kWords * sizeof(float));
+      }
     }
   }
 

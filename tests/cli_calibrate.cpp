@@ -135,6 +135,7 @@ TEST_F(Calibrate, BadInputLeavesNoFile) {
   refused(2, {"--images", cat, "--precision", "bf16"}, {"--precision"});
   refused(2, {"--images", cat, "--onednn", "on"}, {"--onednn"});
   refused(2, {"--images", cat, "--strassen", "on"}, {"--strassen"});
+  refused(1, {"--images", cat, "--isa", "amx"}, {"isa amx: amx: ", "here can run: "});
   refused(1, {"--images", cat, "--model", path("no.safetensors")}, {"no.safetensors"});
 
   constexpr std::size_t kValues = 3 * 32 * 32;

@@ -117,6 +117,7 @@ void add_model_tests(const EngineVariant& variant) {
                                {33, 0, 3, 4, 12, 12},
                                {9, 2, 3, 2, 8, 8, kRelu, 1},
                                {12, 1, 5, 2, 10, 10, Activation::kGelu, 1000},
+                               {33, 1, 3, 1, 2, 130},
                                {96, 2, 9, 7, 50, 64}};
   int n = 0;
   for (const ModelShape& shape : shapes) {

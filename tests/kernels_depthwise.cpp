@@ -95,9 +95,11 @@ void check_other_rows_untouched(const KernelTable& table) {
   call.run(kActRelu, 2, 4);
   for (int p = 0; p < s.h * s.w; ++p) {
     const int y = p / s.w;
-    for (int c = 0; c < s.c; ++c) {
-      const auto word = static_cast<std::size_t>(call.dst_placement.word(c, p, 0));
-      ASSERT_EQ(call.dst.untouched(word), y < 2 || y >= 4) << "channel " << c << ", row " << y;
+    for (int c = 0; c < s.c; ++c) {  // all lanes of the block
+      for (int piece = 0; piece < table.pieces; ++piece) {
+        const auto word = static_cast<std::size_t>(call.dst_placement.word(c, p, piece));
+        ASSERT_EQ(call.dst.untouched(word), y < 2 || y >= 4) << "channel " << c << ", row " << y;
+      }
     }
   }
 }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -47,6 +48,37 @@ void check_against_oracle(const KernelTable& table, int ic, int oc, int pixels, 
   EXPECT_TRUE(comparison.result());
   EXPECT_TRUE(padding_intact(call.placement, call.dst, oc));
   record_worst(comparison, activation);
+}
+
+// Whole numbers of so many bits, whose sums are exact in floats, not in bf16: all pieces of values
+// and weights matter.
+void check_exact(const KernelTable& table, int value_bits, int weight_bits, int ic) {
+  const int oc = table.oc_tile + 1, pixels = table.pixel_tile + 1;
+  Random random(static_cast<std::uint64_t>(value_bits * 100 + weight_bits));
+  const auto whole = [&](std::vector<float>& numbers, int bits) {
+    const int most = (1 << bits) - 1;
+    for (float& v : numbers) v = static_cast<float>(random.integer(-most, most));
+  };
+  Layer layer = Layer::pointwise(ic, oc, random, true);
+  std::vector<float> src = values(random, ic, pixels, true);
+  whole(layer.weights, weight_bits);
+  whole(src, value_bits);
+  std::fill(layer.bias.begin(), layer.bias.end(), 0.0f);
+  std::fill(layer.shift.begin(), layer.shift.end(), 0.0f);
+  PointwiseCall call(table, layer, src, Placement::operands(table, ic, pixels),
+                     gappy(table, oc, pixels));
+  table.pointwise[kActIdentity](&call.params);
+  for (int o = 0; o < oc; ++o) {
+    for (int p = 0; p < pixels; ++p) {
+      std::int64_t sum = 0;
+      for (int i = 0; i < ic; ++i) {
+        sum += static_cast<std::int64_t>(layer.weights[static_cast<std::size_t>(o * ic + i)]) *
+               static_cast<std::int64_t>(src[static_cast<std::size_t>(i * pixels + p)]);
+      }
+      const float want = static_cast<float>(sum) * layer.scale[static_cast<std::size_t>(o)];
+      ASSERT_EQ(want, placed(call.placement, call.dst, o, p)) << "channel " << o << ", pixel " << p;
+    }
+  }
 }
 
 void check_accuracy(const KernelTable& table, int ic, int oc, int pixels) {
@@ -185,6 +217,18 @@ KernelTests pointwise_tests(const KernelTable& table) {
   }
   accuracy(1536, tile + lanes, 2 * px + 3);  // the longest sum of the published models
   accuracy(768, 3 * tile, 64);
+  // Rows of a panel of pieces: an odd number, and a half. More pixels than are summed at once.
+  accuracy(6 * lanes, tile, px);
+  accuracy(7 * lanes, tile, px);
+  accuracy(5 * lanes, tile + 1, kMostSumPixels + 5);
+  for (const auto& [value_bits, weight_bits, ic] :
+       {std::array{10, 10, 16}, std::array{19, 4, 2}, std::array{4, 19, 2}, std::array{23, 1, 1},
+        std::array{1, 23, 1}}) {
+    add(fmt::format("exact_{}_by_{}_bits", value_bits, weight_bits),
+        [=, v = value_bits, w = weight_bits, n = ic](const KernelTable& t) {
+          check_exact(t, v, w, n);
+        });
+  }
   add("any_pixel_range", check_pixel_ranges);
   add("any_tile_range", check_tile_ranges);
   add("other_tiles_untouched", check_other_tiles_untouched);

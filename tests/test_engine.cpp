@@ -226,8 +226,8 @@ TEST(Plan, FloatsInPiecesAreChosenWhereTheyGain) {
   PlanOptions options = automatic();
   options.strassen = Strassen::kOn;
   EXPECT_EQ(implementation(large, options), plain);
-  options.strassen = Strassen::kTwo;
-  EXPECT_EQ(implementation(large, options), plain);
+  options.strassen = Strassen::kTwo;  // "else as AUTO"
+  EXPECT_EQ(implementation(large, options), best);
   options = automatic();
   options.low_memory = true;  // it needs no more than others
   EXPECT_EQ(implementation(large, options), best);
@@ -237,6 +237,43 @@ TEST(Plan, FloatsInPiecesAreChosenWhereTheyGain) {
   options = automatic();
   options.isa = best;
   EXPECT_EQ(implementation(few, options), best);
+}
+
+// The same on any CPU.
+TEST(Plan, FloatsInPiecesAreDoubtedForFewChannelsOrPixels) {
+  KernelTable table = *available_tables().back();
+  table.pieces = 3;
+  const auto doubt = [&](int dim, int h, int w) {
+    Geometry g{};
+    g.dim = dim;
+    g.h = h;
+    g.w = w;
+    return doubt_pieces(g, table);
+  };
+  EXPECT_EQ(doubt(128, 8, 8), "");
+  EXPECT_EQ(doubt(127, 8, 8), "dim 127 is below 128");
+  EXPECT_EQ(doubt(128, 7, 9), "63 pixels are below 64");
+  table.pieces = 1;
+  EXPECT_EQ(doubt(1, 1, 1), "");
+}
+
+// An instruction set that has no Strassen products or cannot be observed names the others.
+TEST(Plan, AmxIsRefusedInFp32ForWhatItHasNot) {
+  const Variant amx = variants().front();
+  ASSERT_EQ(amx.name, "amx");
+  const auto refused = [&](const PlanOptions& options, const std::string& reason) {
+    const Error error = plan_error(options);
+    EXPECT_EQ(error.code(), Code::kUnsupported);
+    const std::string why = amx.table == nullptr ? amx.refusal : reason;
+    expect_contains(error.what(), "precision fp32, isa amx: amx: " + why + "; here can run: ");
+  };
+  PlanOptions options = automatic();
+  options.isa = "amx";
+  options.observed = true;
+  refused(options, "calibration reads panels of floats");
+  options.observed = false;
+  options.strassen = Strassen::kOn;
+  refused(options, "it has no Strassen products, which are asked for");
 }
 
 TEST(Precision, AutoIsBf16WhereItIsFaster) {

@@ -246,25 +246,30 @@ bool asked_for_amx() {
 // In processes of their own, which begin anew.
 TEST(Amx, IsAskedForWhereItMayRun) {
   testing::GTEST_FLAG(death_test_style) = "threadsafe";
-  const auto opened = [](const char* isa) {
+  const auto opened = [](const char* isa, convmixer_precision precision) {
     convmixer_model_options options = CONVMIXER_MODEL_OPTIONS_INIT;
     options.isa = isa;
-    options.onednn = CONVMIXER_ONEDNN_OFF;  // which asks too
+    options.precision = precision;
     convmixer_model* model = nullptr;
     succeed(convmixer_model_open(kBundledModel.c_str(), &options, &model));
     const ModelHandle handle(model);
     return asked_for_amx();
   };
-  EXPECT_EXIT(std::exit(opened("portable") ? 1 : 0), testing::ExitedWithCode(0), "");
+  for (const auto precision :
+       {CONVMIXER_PRECISION_FP32, CONVMIXER_PRECISION_BF16, CONVMIXER_PRECISION_AUTO}) {
+    EXPECT_EXIT(std::exit(opened("portable", precision) ? 1 : 0), testing::ExitedWithCode(0), "");
+  }
+  for (const auto precision : {CONVMIXER_PRECISION_FP32, CONVMIXER_PRECISION_AUTO}) {
+    EXPECT_EXIT(
+        {
+          ::setenv("CONVMIXER_ISA", "avx512", 1);
+          std::exit(opened(nullptr, precision) ? 1 : 0);
+        },
+        testing::ExitedWithCode(0), "");
+  }
   EXPECT_EXIT(
       {
-        ::setenv("CONVMIXER_ISA", "avx512", 1);
-        std::exit(opened(nullptr) ? 1 : 0);
-      },
-      testing::ExitedWithCode(0), "");
-  EXPECT_EXIT(
-      {
-        const bool asked = opened(nullptr);
+        const bool asked = opened(nullptr, CONVMIXER_PRECISION_FP32);
         std::vector<char> text(1 << 16);
         convmixer_system_describe(text.data(), text.size(), nullptr);
         const bool has =
