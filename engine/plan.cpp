@@ -144,6 +144,7 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
   native->table = &table;
   native->head_table = candidate.fp32;
   native->strip_pixels = most_strip_pixels(plan.geometry, table);
+  native->low_memory = options.low_memory;
   const bool bytes = table.precision == kInt8;
   const Quantization& q = options.quantization;
   const StrassenChoice choice = choose_strassen(options, plan.geometry, table);

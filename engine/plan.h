@@ -29,8 +29,10 @@ struct PlanOptions {
   std::string isa;  // "portable", "avx2", "avx512", "amx"; empty: the best available
   OneDnn onednn = OneDnn::kAuto;
   Strassen strassen = Strassen::kAuto;
-  bool low_memory = false;  // kAuto is kOff: Strassen's weights take 7 / 4 of the plain ones
-  bool observed = false;    // by an Observer: our kernels, plain products, panels of floats
+  // kAuto is kOff: Strassen's weights take 7 / 4 of the plain ones. A session's chunks, unless it
+  // is told their size, are as small as its threads allow.
+  bool low_memory = false;
+  bool observed = false;  // by an Observer: our kernels, plain products, panels of floats
   PrecisionOption precision = PrecisionOption::kFp32;
   Quantization quantization{};  // kInt8 only
 };
@@ -61,6 +63,7 @@ struct NativePlan {
   PackedPointwise patch_embed, patch_embed_raw;  // normalised floats; raw bytes
   int strip_rows = 0;    // of every strip where a block may be a Strassen product; 0: free
   int strip_pixels = 0;  // at most, where the rows are free and one row has fewer
+  bool low_memory = false;
   std::vector<NativeBlock> blocks;
   Buffer<float> mean_scale, mean_shift;  // where blocks are bytes: [c_blk][lanes]
   PackedPointwise head;

@@ -71,10 +71,11 @@ int choose_chunk(const Geometry& geometry, const NativePlan& native, int threads
   const PlaneLayout planes(geometry, *native.table);
   const std::size_t an_image = 2 * planes.image_stride * sizeof(float);
   const int strips = choose_split(geometry, native, 1, 1, 1).strips;
+  const int least = ceil_div(threads, strips);
+  if (native.low_memory) return least;
   const auto in_cache =
       static_cast<int>(std::min<std::size_t>(1024, cache_sizes().l3 / 2 / an_image));
-  return std::min(ceil_div(16 * threads, strips),
-                  std::max({1, in_cache, ceil_div(threads, strips)}));
+  return std::min(ceil_div(16 * threads, strips), std::max({1, in_cache, least}));
 }
 
 }  // namespace convmixer

@@ -208,6 +208,21 @@ TEST(Plan, VariantsAreListedBestFirst) {
   }
 }
 
+TEST(Plan, LowMemoryMakesSmallChunks) {
+  PlanOptions options = automatic();
+  options.isa = "portable";
+  const auto session = [&](int threads) {
+    return Session(make_plan(small_graph(), Images::kMean, Images::kStd, options), threads, 0);
+  };
+  const Session usual = session(2);  // of one strip an image
+  EXPECT_EQ(usual.chunk_size(), 32);
+  options.low_memory = true;
+  const Session small = session(2);
+  EXPECT_EQ(small.chunk_size(), 2);
+  EXPECT_LT(small.arena_bytes(), usual.arena_bytes() / 4);
+  EXPECT_EQ(session(1).chunk_size(), 1);
+}
+
 // A model of a shape for which amx cuts floats into pieces; one of fewer channels, and of fewer
 // pixels.
 TEST(Plan, FloatsInPiecesAreChosenWhereTheyGain) {
