@@ -10,8 +10,8 @@ PanelLayout panel_layout(const KernelTable& table, int pixels) {
 }
 
 PanelLayout patch_panel_layout(const KernelTable& table, int pixels) {
-  const int beside = table.precision == kBf16 ? table.panel_blocks : 1;
-  return {table.lanes, patch_per_word(table), beside, 1, pixels};
+  if (table.precision != kInt8) return panel_layout(table, pixels);
+  return {table.lanes, patch_per_word(table), 1, 1, pixels};
 }
 
 std::size_t panel_words(const Plan& plan, int pixels) {

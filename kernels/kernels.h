@@ -19,14 +19,13 @@
 //   kernel reads no pixel that must be masked.
 // - panel: [c_blk][pixel][lanes values] of some consecutive pixels, `block_stride` words from block
 //   to block: the broadcast operand of the pointwise product, panel_per_word channels at a time
-//   (that of patches two in kInt8, one in kFp32). Where `panel_blocks` is n > 1, so many blocks
-//   stand side by side, [⌈c_blk / n⌉][pixel][n][lanes values], which is a row of a matrix tile, and
-//   the product reads, and ignores, up to 15 pixels behind the last. Where `pieces` is m > 1, in
-//   kFp32, each value is the sum of m bf16, [⌈c_blk / n⌉][pixel][m][n][lanes values]; an infinity
-//   is NaN. Patches stand as if n and m were 1 in kInt8 and kFp32.
+//   (that of patches two in kInt8). Where `panel_blocks` is n > 1, so many blocks stand side by
+//   side, [⌈c_blk / n⌉][pixel][n][lanes values], which is a row of a matrix tile, and the product
+//   reads, and ignores, up to 15 pixels behind the last. Where `pieces` is m > 1, in kFp32, each
+//   value is the sum of m bf16, [⌈c_blk / n⌉][pixel][m][n][lanes values]; an infinity is NaN.
+//   Patches of kInt8 stand as if n were 1.
 // All pointers are aligned to a vector unless stated (a channel block of a panel of pieces to half
-// of one). No kernel allocates, throws, checks or starts
-// a thread; src and dst never overlap.
+// of one). No kernel allocates, throws, checks or starts a thread; src and dst never overlap.
 #pragma once
 
 #include "kernels/params.h"
@@ -56,7 +55,7 @@ struct KernelTable {
   int pixel_tile;      // pixels of a pointwise tile
   int sum_words;       // of a pointwise sum's parts; matrix tiles have none
   void (*pointwise[kActCount])(const PointwiseParams*);
-  // The product that follows patches_…: in kInt8 of 16 bits, in kFp32 of floats, whatever `pieces`.
+  // The product that follows patches_…; in kInt8 its operands have 16 bits, else it is `pointwise`.
   void (*patch_embed[kActCount])(const PointwiseParams*);
   // kFp32 where pieces is 1, and kInt8 where per_word is 2; null in others.
   void (*strassen[kActCount])(const StrassenParams*);

@@ -55,7 +55,8 @@ void patches(const PatchParams* params) {
   for (int i = 0; i < p.count; ++i) {
     const int y = (p.first + i) / p.w_out * size, x = (p.first + i) % p.w_out * size;
     PanelColumn<P, T> column;
-    column.row = reinterpret_cast<typename P::Element*>(p.panel) + i * kLanes * P::kPanelBlocks;
+    column.row =
+        reinterpret_cast<typename P::Element*>(p.panel) + i * kLanes * P::kPanelBlocks * P::kPieces;
     column.row_stride = p.panel_block_stride * P::kPerWord;
     column.scale = p.scale;
     for (int c = 0; c < (kChannelsLast ? 1 : 3); ++c) {

@@ -72,6 +72,13 @@ struct Cutter {
 };
 
 struct SplitTiles : Tiles<ThreeBf16> {
+  template <typename T>
+  static void store_patch(uint16_t* dst, const T* src, float) {
+    alignas(64) float values[kLanes];
+    for (int i = 0; i < kLanes; ++i) values[i] = src[i];
+    store_pieces(reinterpret_cast<float*>(dst), kTileLine, load(values));
+  }
+
   // Rows of the panel whose products are made one after the other, of `words` words.
   struct Chunk {
     int first, rows, words;
@@ -111,6 +118,7 @@ struct SplitTiles : Tiles<ThreeBf16> {
 struct Split : Fp32 {
   static constexpr bool kStrassen = false;
   using Products = SplitTiles;
+  using Patches = SplitTiles;
 };
 
 }  // namespace

@@ -29,7 +29,7 @@ struct Placement {
   static Placement planes(const KernelTable& table, int c, int h, int w, int gap);
   // Of floats. `room` pixels more in each block than there are.
   static Placement panel(const KernelTable& table, int c, int pixels, int room);
-  // What depthwise layers write and pointwise products read.
+  // What depthwise layers and patches write and pointwise products read.
   static Placement operands(const KernelTable& table, int c, int pixels);
 
   std::int64_t block(int b) const;  // its first pixel

@@ -60,11 +60,15 @@ PatchParams params(const Image& s, const Source& source, bool u8) {
 
 void check_patches(const KernelTable& table, const Image& s, bool u8) {
   Random random(static_cast<std::uint64_t>(s.h * 1000 + s.w));
-  const Source source(s, random);
+  Source source(s, random);
+  for (std::size_t i = 0; i < source.chw.size() && !u8; ++i) {  // of all 24 bits
+    source.chw[i] = source.chw[i] / 3 - 40;
+    source.floats[i + 1] = source.chw[i];
+  }
   for (const int step : {1, 3, s.count()}) {
     for (int first = 0; first < s.count(); first += step) {
       const int count = std::min(step, s.count() - first);
-      const Placement place = Placement::panel(table, s.values(), count, 2);
+      const Placement place = Placement::operands(table, s.values(), count);
       Framed panel(static_cast<std::size_t>(place.size));
       PatchParams p = params(s, source, u8);
       p.first = first;
@@ -107,7 +111,7 @@ void check_patch_embed(const KernelTable& table, const Image& s, bool u8, bool i
     }
   }
   const std::vector<float> unused(static_cast<std::size_t>(s.values() * s.count()));
-  PointwiseCall call(table, matrix, unused, Placement::panel(table, s.values(), s.count(), 1),
+  PointwiseCall call(table, matrix, unused, Placement::operands(table, s.values(), s.count()),
                      Placement::planes(table, oc, 1, s.count(), 1));
   PatchParams p = params(s, source, u8);
   p.count = s.count();
