@@ -119,7 +119,7 @@ typedef struct convmixer_model_options {
      the best that the CPU has and the model gains by, up to the environment variable CONVMIXER_ISA.
      Opening a model that may run on amx, or convmixer_system_describe(), asks Linux for the use of
      AMX's registers where the CPU has them: from then on the process's sigaltstack() wants stacks of
-     more than 11 KB. In bf16 a run on such a CPU takes 100 KB of the calling thread's stack. */
+     more than 11 KB. There a run takes up to 64 KB of the calling thread's stack, in bf16 100 KB. */
   const char* isa;
   convmixer_onednn onednn;
   /* These win over what the file says. */
