@@ -89,14 +89,11 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
 float Layers::panel_value(const float* panel, const PanelLayout& at, int c, int pixel) const {
   const float* const block = panel + at.block(c / at.lanes);
   const int row = at.blocks_beside * at.lanes, lane = c % at.lanes;
-  if (table_.pieces == 1) {
-    return read_value(table_.precision, value_size(), block,
-                      static_cast<std::size_t>(pixel * row + lane));
-  }
+  const Precision precision = table_.pieces > 1 ? kBf16 : table_.precision;
   float value = 0;
   for (int piece = table_.pieces - 1; piece >= 0; --piece) {
     const int i = (pixel * table_.pieces + piece) * row + lane;
-    value += read_value(kBf16, 2, block, static_cast<std::size_t>(i));
+    value += read_value(precision, value_size(), block, static_cast<std::size_t>(i));
   }
   return value;
 }

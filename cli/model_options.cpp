@@ -107,9 +107,10 @@ void add_config_options(CLI::App& command, ModelOptions& o) {
 
 void add_isa_option(CLI::App& command, ModelOptions& o) {
   command
-      .add_option("--isa", o.isa,
-                  "Exactly this instruction set: portable, avx2, avx512 or amx (default: the best of this "
-                  "CPU, up to the environment variable CONVMIXER_ISA)")
+      .add_option(
+          "--isa", o.isa,
+          "Exactly this instruction set: portable, avx2, avx512 or amx (default: the best for this "
+          "CPU and the model, up to the environment variable CONVMIXER_ISA)")
       ->type_name("NAME");
 }
 

@@ -117,9 +117,10 @@ typedef struct convmixer_model_options {
   size_t struct_size;
   /* "portable", "avx2", "avx512" or "amx": exactly this one, refused where the CPU lacks it. NULL:
      the best that the CPU has and the model gains by, up to the environment variable CONVMIXER_ISA.
-     Opening a model that may run on amx, or convmixer_system_describe(), asks Linux for the use of
-     AMX's registers where the CPU has them: from then on the process's sigaltstack() wants stacks of
-     more than 11 KB. There a run takes up to 64 KB of the calling thread's stack, in bf16 100 KB. */
+     Opening a model, unless isa or CONVMIXER_ISA is below amx, convmixer_system_describe(), oneDNN
+     and an isa or precision that is refused ask Linux for the use of AMX's registers where the CPU
+     has them: from then on the process's sigaltstack() wants stacks of more than 11 KB. There a run
+     needs a thread with 64 KB of stack, in bf16 128 KB. */
   const char* isa;
   convmixer_onednn onednn;
   /* These win over what the file says. */

@@ -112,6 +112,10 @@ Vec start_of(const DepthwiseParams& p, int ky_begin, int ky_end) {
   }
 }
 
+// Words from pixel to pixel of dst, a panel of the products.
+template <class P>
+constexpr int kDstPixel = kPanelPixel<typename P::Products>;
+
 // What follows the sums of a channel block.
 template <class P, KernelActivation A>
 struct DepthwiseEpilogue {
@@ -142,8 +146,7 @@ struct DepthwiseEpilogue {
 #pragma GCC unroll 4
     for (int i = 0; i < kVecs; ++i) u[i] = fma(scale, u[i], h[i]);
     for (int g = 0; g < kGroups; ++g)
-      P::Products::store_panel(dst + g * kGroup * kPanelPixel<typename P::Products>,
-                               u + g * kGroup);
+      P::Products::store_panel(dst + g * kGroup * kDstPixel<P>, u + g * kGroup);
   }
 
   // Of a tile: `src` are its groups, dst the panel's pixels.
@@ -152,13 +155,12 @@ struct DepthwiseEpilogue {
     if constexpr (kGroup == 1) {  // else a group has vectors enough side by side
       in_pairs(
           groups, [&](ptrdiff_t g, auto count) __attribute__((always_inline)) {
-            store_groups<count.value>(sums + g * kLanes, src + g * kLanes,
-                                      dst + g * kPanelPixel<typename P::Products>);
+            store_groups<count.value>(sums + g * kLanes, src + g * kLanes, dst + g * kDstPixel<P>);
           });
     } else {
       for (int g = 0; g < groups; ++g) {
         store_groups<1>(sums + g * kGroup * kLanes, src + g * kLanes,
-                        dst + g * kGroup * kPanelPixel<typename P::Products>);
+                        dst + g * kGroup * kDstPixel<P>);
       }
     }
   }
@@ -178,7 +180,7 @@ void depthwise(const DepthwiseParams* params) {
   Prefetch next(p.next_lines > 0 ? p.next : p.src, p.next_lines, (p.y_end - p.y_begin) * tiles * k);
   alignas(64) float sums[kTile * kGroup * kLanes];
   float* dst = p.dst;
-  for (int y = p.y_begin; y < p.y_end; ++y, dst += p.w * kPanelPixel<typename P::Products>) {
+  for (int y = p.y_begin; y < p.y_end; ++y, dst += p.w * kDstPixel<P>) {
     const int ky_begin = y < pad ? pad - y : 0;
     const int ky_end = p.h - y + pad < k ? p.h - y + pad : k;
     const float* const weights = p.weights + ky_begin * window.groups * kGroup * kLanes;
@@ -190,8 +192,7 @@ void depthwise(const DepthwiseParams* params) {
       const int n = size + (i < larger ? 1 : 0);
       DepthwiseTiles<P, kTile>::kBySize[n](first + x * kLanes, p.row_stride, weights,
                                            ky_end - ky_begin, window.groups, start, sums, next);
-      epilogue.store_all(sums, src + x * kLanes, n,
-                         dst + x * kGroup * kPanelPixel<typename P::Products>);
+      epilogue.store_all(sums, src + x * kLanes, n, dst + x * kGroup * kDstPixel<P>);
       x += n;
     }
   }

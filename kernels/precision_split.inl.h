@@ -4,7 +4,7 @@
 // then. Of the nine products of two floats' pieces the six largest are summed; the three others are
 // together at most 2^−22 of the floats' product, and 2^−26 in the mean, of either sign. (G. Henry,
 // P. T. P. Tang and A. Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype For
-// Higher-Precision Computations", ARITH 2019.) What is smaller than 2^−126 counts as zero; an
+// Higher-Precision Computations", ARITH 2019.) Pieces smaller than 2^−126 count as zero; an
 // infinity, and in the panel what bf16 rounds to one, becomes NaN (∞ − ∞).
 //
 // The panel's values are cut once, to the nearest, as the depthwise layer makes them. The weights
@@ -79,38 +79,27 @@ struct SplitTiles : Tiles<ThreeBf16> {
     store_pieces(reinterpret_cast<float*>(dst), kTileLine, load(values));
   }
 
-  // Rows of the panel whose products are made one after the other, of `words` words.
-  struct Chunk {
-    int first, rows, words;
-  };
-
   // As sum_tile, of all input channels; see Tiles::sum.
   static void sum(const float* panel, ptrdiff_t panel_block_stride, int pixels, int ic,
                   const float* weights, const float*, float* sums) {
     alignas(64) float pieces[2][kSumSteps * kPieces * kTileLine * kOcTile];
-    const int words = (ic + kLanes - 1) / kLanes * (kLanes / kPerWord);
-    const int rows = words / kTileLine, rest = words % kTileLine;
-    const int whole = (rows + kSumSteps - 1) / kSumSteps, chunks = whole + (rest > 0 ? 1 : 0);
-    const auto chunk = [&](int i) -> Chunk {
-      if (i == whole) return {rows, 1, rest};
-      const int first = i * kSumSteps;
-      return {first, kSumSteps < rows - first ? kSumSteps : rows - first, kTileLine};
-    };
+    const Chunks chunks(ic);
     const auto cutter = [&](int i, int steps) -> Cutter {
-      const Chunk c = chunk(i);
+      const Chunk c = chunks[i];
       const int all = c.rows * c.words;
       return {weights + ptrdiff_t{c.first} * kTileLine * kPerWord * kOcTile, pieces[i % 2], c.words,
               all, (all + steps - 1) / steps};
     };
     cutter(0, 1).step();
-    for (int i = 0; i < chunks; ++i) {
-      const Chunk c = chunk(i);
-      Cutter next = i + 1 < chunks ? cutter(i + 1, calls_of_next(pixels) * c.rows) : Cutter{};
-      if (i == whole) configure(rest);
+    for (int i = 0; i < chunks.count(); ++i) {
+      const Chunk c = chunks[i];
+      Cutter next =
+          i + 1 < chunks.count() ? cutter(i + 1, calls_of_next(pixels) * c.rows) : Cutter{};
+      if (c.words != kTileLine) configure(c.words);
       products(panel + c.first * panel_block_stride, panel_block_stride, pixels, pieces[i % 2],
                c.words, c.rows, i == 0, sums, next);
     }
-    if (rest > 0) configure(kTileLine);
+    if (chunks.rest > 0) configure(kTileLine);
   }
 };
 

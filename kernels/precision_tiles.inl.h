@@ -157,27 +157,43 @@ struct Tiles : Vectors {
     }
   }
 
-  // As sum_tile, of all input channels; sums of up to 15 pixels more are written. What is left of
-  // the last row of the panel is summed by itself, since beyond it the panel holds no values.
+  // The rows of the panel, in parts whose products are made one after the other: kSumSteps rows of
+  // kTileLine words, then what is left of the last row, since beyond it the panel holds no values.
+  struct Chunk {
+    int first, rows, words;
+  };
+  struct Chunks {
+    int rows, rest;
+    explicit Chunks(int ic) {
+      const int words = (ic + kLanes - 1) / kLanes * (kLanes / Vectors::kPerWord);
+      rows = words / kTileLine;
+      rest = words % kTileLine;
+    }
+    int whole() const { return (rows + kSumSteps - 1) / kSumSteps; }
+    int count() const { return whole() + (rest > 0 ? 1 : 0); }
+    Chunk operator[](int i) const {
+      if (i == whole()) return {rows, 1, rest};
+      const int first = i * kSumSteps;
+      return {first, kSumSteps < rows - first ? kSumSteps : rows - first, kTileLine};
+    }
+  };
+
+  // As sum_tile, of all input channels; sums of up to 15 pixels more are written.
   static void sum(const float* panel, ptrdiff_t panel_block_stride, int pixels, int ic,
                   const float* weights, const float* next, float* sums) {
-    const int blocks = (ic + kLanes - 1) / kLanes;
-    const int steps = blocks / kPanelBlocks, rest = blocks % kPanelBlocks;
-    const int lines = blocks * kLanes / Vectors::kPerWord * kOcTile * 4 / int{kLineBytes};
+    const Chunks chunks(ic);
+    const int words = chunks.rows * kTileLine + chunks.rest;
+    const int lines = words * kOcTile * 4 / int{kLineBytes};
     // A step fetches at least one line, and `next` may be null where it was fetched before.
     Prefetch fetch(next != nullptr ? next : weights, next != nullptr ? lines : 0,
-                   calls_of_next(pixels) * (steps > 0 ? steps : 1));
-    for (int i = 0; i < steps; i += kSumSteps) {
-      const int now = kSumSteps < steps - i ? kSumSteps : steps - i;
-      products(panel + i * panel_block_stride, panel_block_stride, pixels,
-               weights + i * kTileLine * kOcTile, kTileLine, now, i == 0, sums, fetch);
+                   calls_of_next(pixels) * (chunks.rows > 0 ? chunks.rows : 1));
+    for (int i = 0; i < chunks.count(); ++i) {
+      const Chunk c = chunks[i];
+      if (c.words != kTileLine) configure(c.words);
+      products(panel + c.first * panel_block_stride, panel_block_stride, pixels,
+               weights + c.first * kTileLine * kOcTile, c.words, c.rows, i == 0, sums, fetch);
     }
-    if (rest == 0) return;
-    const int words = rest * kLanes / Vectors::kPerWord;
-    configure(words);
-    products(panel + steps * panel_block_stride, panel_block_stride, pixels,
-             weights + steps * kTileLine * kOcTile, words, 1, steps == 0, sums, fetch);
-    configure(kTileLine);
+    if (chunks.rest > 0) configure(kTileLine);
   }
 
   // As fma_peak.

@@ -25,11 +25,10 @@ std::vector<float> values(Random& random, int c, int pixels, bool integers) {
   return integers ? random.integers(count) : random.uniforms(count, -2.0f, 2.0f);
 }
 
-void check_against_oracle(const KernelTable& table, int ic, int oc, int pixels, bool integers,
-                          KernelActivation activation) {
-  Random random(static_cast<std::uint64_t>(ic * 1000 + oc * 100 + pixels));
-  const Layer layer = Layer::pointwise(ic, oc, random, integers);
-  const std::vector<float> src = values(random, ic, pixels, integers);
+// src holds (ic, pixels) values. `exact`: their sums are exact in floats.
+void compare(const KernelTable& table, const Layer& layer, const std::vector<float>& src,
+             int pixels, bool exact, KernelActivation activation, std::uint64_t seed) {
+  const int ic = layer.ic, oc = layer.oc;
   PointwiseCall call(table, layer, src, Placement::operands(table, ic, pixels),
                      gappy(table, oc, pixels));
   table.pointwise[activation](&call.params);
@@ -37,17 +36,25 @@ void check_against_oracle(const KernelTable& table, int ic, int oc, int pixels, 
   const reference::Result want =
       reference::pointwise(reference::Tensor(1, ic, 1, pixels, src.data()), oc,
                            layer.weights.data(), layer.epilogue(activation));
-  Comparison comparison("pointwise", random.seed());
+  Comparison comparison("pointwise", seed);
   for (int c = 0; c < oc; ++c) {
     for (int p = 0; p < pixels; ++p) {
       const std::size_t i = want.y.index(0, c, 0, p);
       comparison.add(0, c, 0, p, want.y.v[i], placed(call.placement, call.dst, c, p),
-                     limit_of(want, i, ic, integers));
+                     limit_of(want, i, ic, exact));
     }
   }
   EXPECT_TRUE(comparison.result());
   EXPECT_TRUE(padding_intact(call.placement, call.dst, oc));
   record_worst(comparison, activation);
+}
+
+void check_against_oracle(const KernelTable& table, int ic, int oc, int pixels, bool integers,
+                          KernelActivation activation) {
+  Random random(static_cast<std::uint64_t>(ic * 1000 + oc * 100 + pixels));
+  const Layer layer = Layer::pointwise(ic, oc, random, integers);
+  const std::vector<float> src = values(random, ic, pixels, integers);
+  compare(table, layer, src, pixels, integers, activation, random.seed());
 }
 
 // Whole numbers of so many bits, whose sums are exact in floats, not in bf16: all pieces of values
@@ -65,20 +72,7 @@ void check_exact(const KernelTable& table, int value_bits, int weight_bits, int 
   whole(src, value_bits);
   std::fill(layer.bias.begin(), layer.bias.end(), 0.0f);
   std::fill(layer.shift.begin(), layer.shift.end(), 0.0f);
-  PointwiseCall call(table, layer, src, Placement::operands(table, ic, pixels),
-                     gappy(table, oc, pixels));
-  table.pointwise[kActIdentity](&call.params);
-  for (int o = 0; o < oc; ++o) {
-    for (int p = 0; p < pixels; ++p) {
-      std::int64_t sum = 0;
-      for (int i = 0; i < ic; ++i) {
-        sum += static_cast<std::int64_t>(layer.weights[static_cast<std::size_t>(o * ic + i)]) *
-               static_cast<std::int64_t>(src[static_cast<std::size_t>(i * pixels + p)]);
-      }
-      const float want = static_cast<float>(sum) * layer.scale[static_cast<std::size_t>(o)];
-      ASSERT_EQ(want, placed(call.placement, call.dst, o, p)) << "channel " << o << ", pixel " << p;
-    }
-  }
+  compare(table, layer, src, pixels, true, kActIdentity, random.seed());
 }
 
 void check_accuracy(const KernelTable& table, int ic, int oc, int pixels) {

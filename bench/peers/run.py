@@ -22,8 +22,7 @@ try:
 
     import contenders
     import preset_models
-    from convmixer_ctypes import (PRECISIONS, STRASSEN_TWO, UNSUPPORTED, Error, Library, Network, find_library,
-                                  one_line)
+    from convmixer_ctypes import PRECISIONS, STRASSEN_TWO, UNSUPPORTED, Error, Library, Network, find_library, one_line
     from measuring import commit_of, cpu_name, shown_command, spread, turn
     from presets import PRESETS
 except ImportError as error:
