@@ -68,7 +68,9 @@ std::size_t PackedDepthwise::bytes() const {
 }
 
 int depthwise_words(int kernel_size, const KernelTable& table) {
-  if (table.tap_pairs) return kernel_size * (kernel_size + 1);
+  if (taps_in_tiles(kernel_size, table)) {
+    return tap_rows(kernel_size) * 16 / tap_cell_rows(kernel_size);
+  }
   const int per_word = table.per_word;
   const int groups =
       ceil_div((kernel_size - 1) / 2, per_word) + ceil_div(kernel_size / 2, per_word) + 1;

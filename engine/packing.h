@@ -63,6 +63,11 @@ inline int patch_per_word(const KernelTable& table) {
   return table.precision == kInt8 ? 2 : table.per_word;
 }
 
+// Whether a depthwise layer's weights are laid out for matrix tiles.
+inline bool taps_in_tiles(int kernel_size, const KernelTable& table) {
+  return table.taps_in_tiles && kernel_size <= kMostKernelInTiles;
+}
+
 // Words a lane of a depthwise layer's weights: kernels/kernels.h, DepthwiseParams.
 int depthwise_words(int kernel_size, const KernelTable& table);
 
@@ -80,10 +85,11 @@ void place_taps(int channels, int kernel_size, const KernelTable& table, Put put
     const std::size_t block = static_cast<std::size_t>(c / lanes) * static_cast<std::size_t>(words);
     for (int ky = 0; ky < k; ++ky) {
       for (int kx = 0; kx < k; ++kx) {
-        if (table.tap_pairs) {
-          const std::size_t row = static_cast<std::size_t>((c * k + ky) * (k + 1));
-          put((row + static_cast<std::size_t>(k - 1 - kx)) * 2, c, ky, kx);
-          put((row + static_cast<std::size_t>(k - kx)) * 2 + 1, c, ky, kx);
+        if (taps_in_tiles(k, table)) {
+          const int r = tap_cell_rows(k), row = c % lanes * tap_rows(k) + tap_rows(k) - r - ky;
+          const int at = row * 32 / r + kx + tap_window_left(k) - pad + 16 / r - 1;
+          put(block * static_cast<std::size_t>(2 * lanes) + static_cast<std::size_t>(at), c, ky,
+              kx);
           continue;
         }
         for (int pixel = 0; pixel < n; ++pixel) {

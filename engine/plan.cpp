@@ -135,12 +135,6 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
                                         const PlanOptions& options, Plan& plan) {
   auto native = std::make_unique<NativePlan>();
   const KernelTable& table = *candidate.table;
-  const int k = plan.geometry.kernel_size;
-  if (table.tap_pairs && k > kMostKernelInTiles) {
-    throw Error(Code::kUnsupported,
-                fmt::format("its depthwise layers have up to {0}×{0} taps, found {1}×{1}",
-                            kMostKernelInTiles, k));
-  }
   native->table = &table;
   native->head_table = candidate.fp32;
   native->strip_pixels = most_strip_pixels(plan.geometry, table);

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Depthwise convolution in bf16 as products of matrix tiles, a row of the kernel and a channel at a
-// time: 16 rows of input times the row's taps, shifted once for each of 16 output pixels.
+// Depthwise convolution in bf16 as products of matrix tiles, a channel at a time.
 //
-// A tile's rows are windows of the input, kernel_size + 15 pixels of one channel, which serve 16
-// output pixels of a row: windows (y, x) of R rows and S windows a row, R · S ≤ 16, in row-major
-// order, so that those of the next row of taps are S rows further on. Planes hold 16 channels side
-// by side, so windows are transposed as they are gathered, and results on their way back.
+// A row of a tile of sums is a cell: 8 pixels of 2 rows, or 16 pixels of one for kernels of more
+// than 9×9. The inputs of a cell lie in windows, one below the other, of twice its width: a row of
+// the tile that is multiplied with the taps, which are shifted once for each of the 16 sums. With
+// 9×9 taps there are 5 windows: 81 of 160 products are of use. The rows of a tile are cells one
+// below the other, whose windows overlap.
 //
-// The taps' tile has row r, column n: (w[2r − n], w[2r + 1 − n]), w beginning at the window's first
-// pixel: each row is the one before, shifted by two pairs. So it is read, with a negative stride,
-// from one row of pairs, of which all but kernel_size + 1 are zero.
+// Planes hold 16 channels side by side, so pixels are transposed as they are gathered, into
+// quarters of windows, 16 bytes of 4 pixels of 2 rows or of 8 of one. Results are in the same order
+// of pixels, so that a cell's own inputs, which the residual needs, are two quarters, and are
+// transposed on their way to the panel, when two channels share a word already.
 #pragma once
 
 #include "kernels/depthwise.inl.h"
@@ -18,28 +19,43 @@
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
-template <class P>
+// kRows: of a cell.
+template <class P, int kRows>
 struct DepthwiseTilesOf {
   static_assert(P::kPerWord == 2, "pairs of pixels and taps");
-  static constexpr int kGroups = kTileRows / P::kPerWord;  // of 16 output pixels
-  static constexpr int kAtOnce = 4;                        // channels, a tile of sums each
-  static constexpr int kMostBeside = 2;                    // windows of a row
-  // (R + kernel_size − 1) · S.
-  static constexpr int kMostWindows = (16 / kMostBeside + kMostKernelInTiles - 1) * kMostBeside;
-  static constexpr int kPairs = 48;      // 46, of the taps' tile
-  static constexpr int kFirstPair = 30;  // of row 0
+  static constexpr int kWidth = 16 / kRows;             // of a cell
+  static constexpr int kQuarter = 4;                    // words
+  static constexpr int kQuarterPairs = 4 / kRows;       // of pixels of a row
+  static constexpr int kMostQuarters = 192;             // of a channel
+  static constexpr int kMostBeside = 2 * kRows;         // cells, a tile of sums each
+  static constexpr int kMostBelow = 16 / kRows;         // cells
+  static constexpr int kMostRow = 2 * kMostBeside + 2;  // quarters
+  static constexpr int kTapRow = kTileLine / kRows;     // words
+  static constexpr int kPairs = kLanes / 2;             // of channels
 
   struct Memory {
-    alignas(64) float windows[kLanes][kMostWindows][kTileLine];
-    // Two sets, since what was just stored is slow to load in other pieces.
-    alignas(64) float taps[2][kAtOnce][kMostKernelInTiles][kPairs];
-    alignas(64) float sums[kLanes][kTileRows][kTileLine];
-    alignas(64) float pixels[kTileRows * kLanes];
+    alignas(64) float zeros[kLanes];
+    alignas(64) float quarters[kLanes][kMostQuarters * kQuarter];
+    // A ring, since what was just stored is slow to load as a tile.
+    alignas(64) float taps[4][kTileRows * kTileLine];
+    // Of a pair of channels that is finished, and the next one's, which is multiplied meanwhile.
+    alignas(64) float sums[2][2][kMostBeside][kMostBelow][kTileLine];
+    alignas(64) float results[kMostBeside][kMostBelow][kPairs][kTileLine];
+  };
+
+  // A tile of taps: of channel c, of the i-th windows of cells.
+  struct TapTile {
+    int c, i, count;  // of those before
   };
 
   const DepthwiseParams& p;
   const Window<P> window;
-  const int k, pad, words, row_groups;
+  const int k, pad;
+  const int left;                // pixels of a window before its cell's first
+  const int windows;             // of a cell
+  int beside = 0, below = 0;     // cells of a pass
+  int row = 0;                   // quarters from one row of cells' to the next's
+  TapTile laid_out, multiplied;  // next
   Memory memory;
 
   explicit DepthwiseTilesOf(const DepthwiseParams& params)
@@ -47,118 +63,212 @@ struct DepthwiseTilesOf {
         window(p.kernel_size),
         k(p.kernel_size),
         pad((k - 1) / 2),
-        words(kGroups + window.groups - 1),
-        row_groups((p.w + P::kPerWord - 1) / P::kPerWord) {
-    for (auto& set : memory.taps) {
-      for (auto& channel : set) {
-        for (int i = 0; i < k * kPairs; i += kLanes) store(channel[0] + i, set1(0.0f));
-      }
+        left(tap_window_left(k)),
+        windows(tap_windows(k)) {
+    store(memory.zeros, set1(0.0f));
+    for (int n = kMostBeside; n > 0; n /= 2) {
+      const int now = least(n, cells_of(p.w, kWidth)), quarters = 2 * now + 2;
+      const int most = least(kMostQuarters / quarters - (windows - 1),
+                             least(kMostBelow, cells_below(first_row(), p.y_end)));
+      if (most * now <= below * beside) continue;
+      below = most;
+      beside = now;
+      row = quarters;
     }
   }
+  static int least(int a, int b) { return a < b ? a : b; }
+  static int cells_of(int n, int size) { return (n + size - 1) / size; }
+  static int cells_below(int y, int end) { return cells_of(end - y, kRows); }
+  // Of cells, whose sums' order is that of their rows: the same in any strip.
+  int first_row() const { return p.y_begin / kRows * kRows; }
 
-  // The windows of rows y … y + rows − 1 and of `beside` windows from the first-th on, of 16
-  // channels. Behind the row and its gap the last group stands again, whose taps are zero.
-  void gather(int y, int rows, int first, int beside, Prefetch& next) {
-    for (int i = 0; i < rows + k - 1; ++i) {
-      const int src_y = y + i - pad;
-      const float* const row = p.src + src_y * static_cast<ptrdiff_t>(p.row_stride);
-      for (int s = 0; s < beside; ++s) {
-        next.step();
-        float* const to = memory.windows[0][i * beside + s];
-        Vec v[kTileLine];
-        if (src_y < 0 || src_y >= p.h) {
-#pragma GCC unroll 16
-          for (int c = 0; c < kLanes; ++c) store(to + c * kMostWindows * kTileLine, set1(0.0f));
-          continue;
+  // The quarters of `count` windows, one below the other, for the cells from (y, x) on, of 16
+  // channels. Beside the row and its gap the last group stands again, whose taps are zero.
+  void gather(int y, int x, int count, Prefetch& next) {
+    const int low = -window.before;
+    const int high = (p.w + P::kPerWord - 1) / P::kPerWord + window.groups - 2 - window.before;
+    ptrdiff_t offsets[kQuarterPairs * kMostRow];  // of groups in a row
+    for (int g = 0; g < kQuarterPairs * row; ++g) {
+      const int group = (x - left) / P::kPerWord + g;
+      offsets[g] = ptrdiff_t{group < low ? low : group > high ? high : group} * kLanes;
+    }
+    int src_y = y - pad, q = 0;
+    for (int n = 0; n < count * row; n += 4) {
+      next.step();
+      Vec v[kTileLine];
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+#pragma GCC unroll 2
+        for (int r = 0; r < kRows; ++r) {
+          const bool inside = src_y + r >= 0 && src_y + r < p.h;
+          const float* const src =
+              inside ? p.src + (src_y + r) * static_cast<ptrdiff_t>(p.row_stride) : memory.zeros;
+#pragma GCC unroll 4
+          for (int g = 0; g < kQuarterPairs; ++g) {
+            v[4 * i + kQuarterPairs * r + g] =
+                load(src + (inside ? offsets[kQuarterPairs * q + g] : 0));
+          }
         }
-        const int group = (first + s) * kGroups - window.before;
-        const float* const src = row + group * kLanes;
-        const int last = row_groups + window.groups - 2 - window.before - group;
+        if (++q < row) continue;
+        q = 0;
+        src_y += kRows;
+      }
+      transpose(v);
+      float* const to = memory.quarters[0] + n * kQuarter;
 #pragma GCC unroll 16
-        for (int g = 0; g < kTileLine; ++g) v[g] = load(src + (g < last ? g : last) * kLanes);
-        transpose(v);
+      for (int c = 0; c < kLanes; ++c) store(to + c * kMostQuarters * kQuarter, v[c]);
+    }
+  }
+
+  void advance(TapTile& t) const {
+    ++t.count;
+    if (++t.i < windows) return;
+    t.i = 0;
+    ++t.c;
+  }
+
+  // Row (quarter, r, pair) of the tile has the taps of a pair of a window's pixels, once for each
+  // sum of a cell: where it has two rows, for the first of them those of row 2i + r, and for the
+  // second those of row 2i + r − 1, which follows it in the weights.
+  void lay_out_taps() {
+    const TapTile& t = laid_out;
+    const float* const last =
+        p.weights + (t.c * tap_rows(k) + kRows * (windows - t.i) - 1) * kTapRow;
+    float* const to = memory.taps[t.count % 4];
+#pragma GCC unroll 2
+    for (int r = 0; r < kRows; ++r) {
+      const Vec taps = load_taps(last - r * kTapRow);
 #pragma GCC unroll 16
-        for (int c = 0; c < kLanes; ++c) store(to + c * kMostWindows * kTileLine, v[c]);
+      for (int i = 0; i < kWidth; ++i) {
+        const int at = i / kQuarterPairs * kQuarter + r * kQuarterPairs + i % kQuarterPairs;
+        store(to + at * kTileLine, shifted_taps<kRows>(taps, 2 * i));
       }
+    }
+    advance(laid_out);
+  }
+
+  template <int kCell>
+  void multiply_cell(const float* windows_of_first) {
+    constexpr int kA = 4 + kCell % 2;
+    load_tile<kA>(windows_of_first + kCell * 2 * kQuarter,
+                  row * ptrdiff_t{kQuarter * sizeof(float)});
+    dot_tiles<kBf16, kCell, kA, 6>();
+  }
+
+  // By the next tile of taps; behind a channel's last its sums are stored.
+  template <int kCells>
+  void multiply() {
+    const TapTile t = multiplied;
+    if (t.i == 0) clear_tile<0>(), clear_tile<1>(), clear_tile<2>(), clear_tile<3>();
+    load_tile<6>(memory.taps[t.count % 4], kTileBytes);
+    if (laid_out.c < kLanes) lay_out_taps();
+    const float* const first = memory.quarters[t.c] + t.i * row * kQuarter;
+    multiply_cell<0>(first);
+    if constexpr (kCells > 1) multiply_cell<1>(first);
+    if constexpr (kCells > 2) multiply_cell<2>(first);
+    if constexpr (kCells > 3) multiply_cell<3>(first);
+    advance(multiplied);
+    if (multiplied.c == t.c) return;
+    const auto sums = memory.sums[t.c / 2 % 2][t.c % 2];
+    store_tile<0>(sums[0][0], kTileBytes);
+    if constexpr (kCells > 1) store_tile<1>(sums[1][0], kTileBytes);
+    if constexpr (kCells > 2) store_tile<2>(sums[2][0], kTileBytes);
+    if constexpr (kCells > 3) store_tile<3>(sums[3][0], kTileBytes);
+  }
+
+  // A cell's own inputs; with two rows its first one may be the second of a window.
+  Vec own_inputs(int c, int s, int m) const {
+    const float* const at =
+        memory.quarters[c] +
+        ((m + pad / kRows) * row + s * 2 + left / (2 * kQuarterPairs)) * kQuarter;
+    return pad % kRows == 0 ? unpack_cell(at) : unpack_cell(at, at + row * kQuarter);
+  }
+
+  // The results of channels c and c + 1 in the m-th cells from above.
+  template <KernelActivation A, int kCells>
+  void finish(int c, int m) {
+    const Vec bias[2] = {broadcast(p.bias + c), broadcast(p.bias + c + 1)},
+              scale[2] = {broadcast(p.scale + c), broadcast(p.scale + c + 1)},
+              src_scale[2] = {broadcast(p.src_scale + c), broadcast(p.src_scale + c + 1)};
+#pragma GCC unroll 4
+    for (int s = 0; s < kCells; ++s) {
+      Vec u[2];
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i) u[i] = add(load(memory.sums[c / 2 % 2][i][s][m]), bias[i]);
+      activate<A, P>(u);
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i) {
+        u[i] = fma(scale[i], u[i], mul(src_scale[i], own_inputs(c + i, s, m)));
+      }
+      P::store_plane(memory.results[s][m][c / 2], u);
     }
   }
 
-  // Of channels c … c + kAtOnce − 1.
-  void lay_out_taps(int c) {
-    const int first = kFirstPair + 1 + pad - P::kPerWord * window.before - k;
-    const float* taps = p.weights + c * k * (k + 1);
-    for (int i = 0; i < kAtOnce; ++i) {
-      for (int ky = 0; ky < k; ++ky, taps += k + 1) {
-        copy_words(memory.taps[c / kAtOnce % 2][i][ky] + first, taps, k + 1);
-      }
-    }
-  }
-
-  template <int kChannel>
-  void multiply(int c, int ky, int beside) {
-    constexpr int kA = 4 + kChannel % 2, kB = 6 + kChannel % 2;
-    load_tile<kA>(memory.windows[c + kChannel][ky * beside], kTileBytes);
-    load_tile<kB>(memory.taps[c / kAtOnce % 2][kChannel][ky] + kFirstPair,
-                  -ptrdiff_t{2 * sizeof(float)});
-    dot_tiles<kBf16, kChannel, kA, kB>();
-  }
-
-  // The sums of 16 channels for the gathered windows.
-  void sum(int beside) {
-    lay_out_taps(0);
-    for (int c = 0; c < kLanes; c += kAtOnce) {
-      if (c + kAtOnce < kLanes) lay_out_taps(c + kAtOnce);
-      clear_tile<0>(), clear_tile<1>(), clear_tile<2>(), clear_tile<3>();
-      for (int ky = 0; ky < k; ++ky) {
-        multiply<0>(c, ky, beside);
-        multiply<1>(c, ky, beside);
-        multiply<2>(c, ky, beside);
-        multiply<3>(c, ky, beside);
-      }
-      store_tile<0>(memory.sums[c][0], kTileBytes);
-      store_tile<1>(memory.sums[c + 1][0], kTileBytes);
-      store_tile<2>(memory.sums[c + 2][0], kTileBytes);
-      store_tile<3>(memory.sums[c + 3][0], kTileBytes);
-    }
-  }
-
-  // Row `row` of the tiles of sums: up to 16 pixels from (y, x) on.
-  template <KernelActivation A>
-  void finish(const DepthwiseEpilogue<P, A>& epilogue, int row, int y, int x) {
+  // Two cells from (y, x) on, one below the other, of all channels to the panel; kWhole: all of
+  // their pixels, else those in rows p.y_begin … end − 1.
+  template <bool kWhole>
+  void store_cells(int s, int m, int y, int x, int end) {
     Vec v[kTileLine];
 #pragma GCC unroll 16
-    for (int c = 0; c < kLanes; ++c) v[c] = load(memory.sums[c][row]);
+    for (int i = 0; i < kTileLine; ++i) v[i] = load(memory.results[s][m + i / kPairs][i % kPairs]);
     transpose(v);
+    const ptrdiff_t row_words = ptrdiff_t{p.w} * kPanelPixel<P>;
+    float* const first = p.dst + (y - p.y_begin) * row_words + x * kPanelPixel<P>;
+    constexpr int kPixels = 2 * kQuarterPairs;  // of a quarter's row
 #pragma GCC unroll 16
-    for (int i = 0; i < kTileLine; ++i) store(memory.pixels + i * kLanes, add(v[i], epilogue.bias));
-    const int pixels = p.w - x < kTileLine ? p.w - x : kTileLine;
-    epilogue.store_all(
-        memory.pixels, p.src + y * static_cast<ptrdiff_t>(p.row_stride) + x / P::kPerWord * kLanes,
-        (pixels + P::kPerWord - 1) / P::kPerWord,
-        p.dst + ((y - p.y_begin) * static_cast<ptrdiff_t>(p.w) + x) * kPanelPixel<P>);
+    for (int i = 0; i < kTileLine; ++i) {
+      const int r = i / kPixels % kRows, behind = i / (kPixels * kRows) * kPixels + i % kPixels;
+      if (!kWhole && x + behind >= p.w) continue;
+      float* const dst = first + r * row_words + behind * kPanelPixel<P>;
+      if (kWhole || (y + r >= p.y_begin && y + r < end)) store_half<0>(dst, v[i]);
+      if (kWhole || y + r + kRows < end) store_half<1>(dst + kRows * row_words, v[i]);
+    }
+  }
+
+  // The cells of rows y … end − 1 from pixel x on.
+  template <KernelActivation A, int kCells>
+  void pass(int y, int end, int x) {
+    const int count = cells_below(y, end);
+    laid_out = multiplied = {};
+    lay_out_taps();
+    lay_out_taps();
+    while (multiplied.c < 2) multiply<kCells>();
+    for (int c = 0; c < kLanes; c += 2) {
+      const int done = multiplied.count, more = c + 2 < kLanes ? 2 * windows : 0;
+      for (int m = 0; m < count; ++m) {
+        while (multiplied.count < done + (m + 1) * more / count) multiply<kCells>();
+        finish<A, kCells>(c, m);
+      }
+    }
+    for (int s = 0; s < kCells; ++s) {
+      for (int m = 0; m < count; m += 2) {
+        const int cell_y = y + kRows * m, cell_x = x + kWidth * s;
+        if (cell_y >= p.y_begin && cell_y + 2 * kRows <= end && cell_x + kWidth <= p.w) {
+          store_cells<true>(s, m, cell_y, cell_x, end);
+        } else {
+          store_cells<false>(s, m, cell_y, cell_x, end);
+        }
+      }
+    }
   }
 
   template <KernelActivation A>
   void run() {
-    const int of_row = (p.w + kTileLine - 1) / kTileLine;  // windows
-    // One window beside the other only where a tile has room for both.
-    const int strip = p.y_end - p.y_begin;
-    const int beside = of_row > 1 && strip <= kTileRows / kMostBeside ? kMostBeside : 1;
-    const int rows = kTileRows / beside < strip ? kTileRows / beside : strip;
-    const DepthwiseEpilogue<P, A> epilogue(p);
-    const int passes = (strip + rows - 1) / rows * ((of_row + beside - 1) / beside);
+    const int cells = cells_of(p.w, kWidth);
+    const int passes = cells_of(cells_below(first_row(), p.y_end), below) * cells_of(cells, beside);
     Prefetch next(p.next_lines > 0 ? p.next : p.src, p.next_lines,
-                  passes * (rows + k - 1) * beside);
-    P::configure(words, rows * beside);
-    for (int y = p.y_begin; y < p.y_end; y += rows) {
-      const int now = rows < p.y_end - y ? rows : p.y_end - y;
-      // From right to left: a row's last group may reach into the next row's first pixel.
-      for (int first = (of_row - 1) / beside * beside; first >= 0; first -= beside) {
-        gather(y, now, first, beside, next);
-        sum(beside);
-        for (int i = 0; i < now * beside; ++i) {
-          const int x = (first + i % beside) * kTileLine;
-          if (x < p.w) finish<A>(epilogue, i, y + i / beside, x);
+                  passes * cells_of((below + windows - 1) * row, 4));
+    P::configure(kTileLine, below);
+    for (int y = first_row(); y < p.y_end; y += kRows * below) {
+      const int end = least(y + kRows * below, p.y_end);
+      for (int first = 0; first < cells; first += beside) {
+        const int x = kWidth * first, now = least(beside, cells - first);
+        gather(y, x, cells_below(y, end) + windows - 1, next);
+        if (now == 1) pass<A, 1>(y, end, x);
+        if (now == 2) pass<A, 2>(y, end, x);
+        if constexpr (kMostBeside > 2) {
+          if (now == 3) pass<A, 3>(y, end, x);
+          if (now == 4) pass<A, 4>(y, end, x);
         }
       }
     }
@@ -166,10 +276,14 @@ struct DepthwiseTilesOf {
   }
 };
 
-// The same as depthwise(), with weights of pairs of taps: see DepthwiseParams.
+// The same as depthwise(), with weights of their own layout up to kMostKernelInTiles: see
+// DepthwiseParams.
 template <class P, KernelActivation A>
 void depthwise_in_tiles(const DepthwiseParams* params) {
-  DepthwiseTilesOf<P>(*params).template run<A>();
+  const int k = params->kernel_size;
+  if (k > kMostKernelInTiles) return depthwise<P, A>(params);
+  if (tap_cell_rows(k) == 2) return DepthwiseTilesOf<P, 2>(*params).template run<A>();
+  DepthwiseTilesOf<P, 1>(*params).template run<A>();
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ struct KernelTable {
   void (*strassen[kActCount])(const StrassenParams*);
   void (*strassen_panel)(const StrassenPanelParams*);
   void (*depthwise[kActCount])(const DepthwiseParams*);
-  bool tap_pairs;  // its weights are pairs of taps, and kernel_size ≤ kMostKernelInTiles
+  bool taps_in_tiles;  // up to kMostKernelInTiles, with weights laid out for it
   // The order of a patch's values in the panel is (c, y, x) for f32 and (y, x, c) for u8: whole
   // rows of the source are copied, and the weights are packed in the same order.
   void (*patches_f32)(const PatchParams*);

@@ -87,13 +87,52 @@ inline void transpose(Vec (&v)[16]) {
   }
 }
 
-// Neither is aligned.
-inline void copy_words(float* dst, const float* src, int n) {
-  for (int i = 0; i < n; i += 16) {
-    const auto mask = static_cast<__mmask16>(n - i < 16 ? (1 << (n - i)) - 1 : 0xFFFF);
-    _mm512_mask_storeu_ps(dst + i, mask, _mm512_maskz_loadu_ps(mask, src + i));
-  }
+#ifdef CONVMIXER_BF16
+inline Vec load_taps(const float* src) { return _mm512_castsi512_ps(_mm512_loadu_si512(src)); }
+// For the sums of a cell of depthwise_tiles.inl.h: pixels 0 to 3 of its first row, of its second,
+// then 4 to 7 of both, or 16 of one row. For pixel x of a row of n the bf16 from n − 1 − x + by on,
+// two of them, modulo 2n, of the row's taps.
+template <int kRows>
+inline Vec shifted_taps(Vec taps, int by) {
+  const __m512i second = kRows == 1
+                             ? _mm512_setzero_si512()
+                             : _mm512_setr_epi64(0, 0, 0x0010001000100010, 0x0010001000100010, 0, 0,
+                                                 0x0010001000100010, 0x0010001000100010);
+  const __m512i order = kRows == 1
+                            ? _mm512_setr_epi32(0x0010000F, 0x000F000E, 0x000E000D, 0x000D000C,
+                                                0x000C000B, 0x000B000A, 0x000A0009, 0x00090008,
+                                                0x00080007, 0x00070006, 0x00060005, 0x00050004,
+                                                0x00040003, 0x00030002, 0x00020001, 0x00010000)
+                            : _mm512_setr_epi32(0x00080007, 0x00070006, 0x00060005, 0x00050004,
+                                                0x00080007, 0x00070006, 0x00060005, 0x00050004,
+                                                0x00040003, 0x00030002, 0x00020001, 0x00010000,
+                                                0x00040003, 0x00030002, 0x00020001, 0x00010000);
+  const __m512i from = _mm512_add_epi16(order, _mm512_set1_epi16(static_cast<int16_t>(by)));
+  const __m512i of_row = _mm512_and_si512(from, _mm512_set1_epi16(32 / kRows - 1));
+  return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(
+      0xFFFFFFFF, _mm512_or_si512(of_row, second), _mm512_castps_si512(taps)));
 }
+inline Vec floats_of(__m256i bf16) {
+  return _mm512_castsi512_ps(
+      _mm512_maskz_slli_epi32(0xFFFF, _mm512_maskz_cvtepu16_epi32(0xFFFF, bf16), 16));
+}
+// Of 16 bf16.
+inline Vec unpack_cell(const float* src) {
+  return floats_of(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(src)));
+}
+// Its first row is the second one there and its second row the first one below.
+inline Vec unpack_cell(const float* src, const float* below) {
+  const __m256d a = _mm256_loadu_pd(reinterpret_cast<const double*>(src)),
+                b = _mm256_loadu_pd(reinterpret_cast<const double*>(below));
+  return floats_of(_mm256_castpd_si256(_mm256_shuffle_pd(a, b, 5)));
+}
+// The lower or the upper half of v.
+template <int kHalf>
+inline void store_half(float* dst, Vec v) {
+  _mm256_storeu_ps(
+      dst, _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xFF, _mm512_castps_pd(v), kHalf)));
+}
+#endif
 
 }  // namespace
 }  // namespace convmixer::CONVMIXER_ISA

@@ -76,7 +76,7 @@ constexpr KernelTable table() {
     t.strassen_panel = strassen_panel<typename P::Strassen>;
   }
 #ifdef CONVMIXER_DEPTHWISE_TILES
-  t.tap_pairs = true;
+  t.taps_in_tiles = true;
   t.depthwise[kActIdentity] = depthwise_in_tiles<P, kActIdentity>;
   t.depthwise[kActRelu] = depthwise_in_tiles<P, kActRelu>;
   t.depthwise[kActGelu] = depthwise_in_tiles<P, kActGelu>;

@@ -212,17 +212,6 @@ TEST(Precision, WhatCannotRunIsRefused) {
   expect_error(Code::kFormat, "expected scales of 1 blocks, found 0", make);
 }
 
-TEST(Precision, LargeKernelsAreNotForTiles) {
-  const std::string refusal = "its depthwise layers have up to 17×17 taps, found 19×19";
-  const Variant amx = variants(kBf16).front();
-  if (amx.table == nullptr) GTEST_SKIP() << amx.refusal;
-  const Case c({20, 1, 19, 2, 24, 20}, 1);
-  expect_error(Code::kUnsupported, refusal, [&] { plan_of(c, "amx", kBf16, {}); });
-  const auto plan = plan_of(c, "", kBf16, {});
-  EXPECT_STRNE(plan->implementation(), "amx_bf16");
-  EXPECT_EQ(plan->refusals.at(0), "amx_bf16: " + refusal);
-}
-
 TEST(Precision, LargePatchesOfInt8AreRefused) {
   const Case c({8, 1, 3, 65, 65, 65}, 1);
   const Quantization scales = calibrated(c, 1);
@@ -425,7 +414,7 @@ void add_precision_tests() {
       {64, 4, 5, 4, 32, 32, kRelu}, {40, 1, 10, 1, 3, 2},         {17, 4, 9, 2, 21, 21},
       {130, 2, 3, 2, 12, 70},       {5, 2, 3, 16, 16, 100},       {33, 0, 3, 4, 12, 12},
       {24, 1, 3, 1, 3, 200},        {4, 1, 3, 64, 64, 128},       {20, 1, 3, 1, 4, 129},
-      {20, 2, 5, 1, 5, 146}};
+      {20, 2, 5, 1, 5, 146},        {20, 2, 17, 2, 24, 20},       {18, 1, 19, 2, 28, 23}};
   for (const Precision precision : {kBf16, kInt8}) {
     for (const Variant& v : variants(precision)) {
       const std::string refusal = v.table == nullptr ? v.name + ": " + v.refusal : "";

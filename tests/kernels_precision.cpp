@@ -475,9 +475,9 @@ KernelTests precision_tests(const KernelTable& table) {
           [=](const KernelTable& t) { check_all_activations(t, s, true, false); });
     }
   }
-  for (const Shape& s :
-       {Shape{lanes, 1, 9, 32, 32}, Shape{lanes + 1, 1, 9, 7, 35}, Shape{lanes, 1, 16, 20, 21},
-        Shape{lanes, 1, kMostKernelInTiles, 18, 70}}) {
+  for (const Shape& s : {Shape{lanes, 1, 9, 32, 32}, Shape{lanes + 1, 1, 9, 7, 35},
+                         Shape{lanes, 1, 16, 20, 21}, Shape{lanes, 1, kMostKernelInTiles, 18, 70},
+                         Shape{lanes, 1, kMostKernelInTiles + 1, 9, 30}}) {
     add("depthwise", text(s),
         [=](const KernelTable& t) { check_all_activations(t, s, true, false); });
   }

@@ -33,20 +33,18 @@ Framed zeros(std::size_t size) {
   return words;
 }
 
-// Pair i of a row: taps k − 1 − i and k − i.
-Framed pack_pairs(const KernelTable& table, int c, int k, const std::vector<float>& weights) {
-  Framed packed =
-      zeros(static_cast<std::size_t>(ceil_div(c, table.lanes) * table.lanes * k * (k + 1)));
-  for (int row = 0; row < c * k; ++row) {
-    for (int i = 0; i <= k; ++i) {
-      for (int value = 0; value < 2; ++value) {
-        const int tap = k - 1 - i + value;
-        if (tap < 0 || tap >= k) continue;
-        put_value(packed.data(), kBf16, 2,
-                  static_cast<std::size_t>((row * (k + 1) + i) * 2 + value),
-                  weights[static_cast<std::size_t>(row * k + tap)], true);
-      }
-    }
+// The rows of a channel from below to above. Of kernels up to 9×9 a row of zeros, or two, stands
+// before them and one behind, and a row has 16 values, else 32.
+Framed pack_for_tiles(const KernelTable& table, int c, int k, const std::vector<float>& weights) {
+  const bool two = k <= 9;
+  const int pad = (k - 1) / 2, before = two ? round_up(pad, 4) - pad + 7 : 8 - pad + 15;
+  const int rows = two ? (k % 2 == 0 ? k + 3 : k + 2) : k, row = two ? 16 : 32;
+  Framed packed = zeros(static_cast<std::size_t>(round_up(c, table.lanes) * rows * row / 2));
+  for (int i = 0; i < c * k * k; ++i) {
+    const int channel = i / (k * k), ky = i / k % k, kx = i % k;
+    const int at = channel * rows + (two ? rows - 2 : rows - 1) - ky;
+    put_value(packed.data(), kBf16, 2, static_cast<std::size_t>(at * row + before + kx),
+              weights[static_cast<std::size_t>(i)], true);
   }
   return packed;
 }
@@ -179,7 +177,7 @@ Framed pack_words(const KernelTable& table, int per_word, int ic, int oc,
 
 Framed pack_taps(const KernelTable& table, int c, int k, const std::vector<float>& weights) {
   const int n = table.per_word, lanes = table.lanes, pad = (k - 1) / 2;
-  if (table.tap_pairs) return pack_pairs(table, c, k, weights);
+  if (table.taps_in_tiles && k <= kMostKernelInTiles) return pack_for_tiles(table, c, k, weights);
   const int before = ceil_div(pad, n), groups = before + 1 + ceil_div(k - 1 - pad, n);
   Framed packed = zeros(static_cast<std::size_t>(ceil_div(c, lanes) * k * groups * n * lanes));
   for (int channel = 0; channel < c; ++channel) {
