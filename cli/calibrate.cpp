@@ -183,7 +183,7 @@ void add_calibrate(CLI::App& app) {
       ->required()
       ->type_name("FILE.safetensors");
   add_model_option(command, o->model);
-  add_isa_option(command, o->model);
+  add_isa_option(command, o->model, "portable, avx2 or avx512");
   add_config_options(command, o->model);
   add_threads_option(command, o->model);
   add_decode_options(command, o->image);

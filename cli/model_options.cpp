@@ -105,17 +105,17 @@ void add_config_options(CLI::App& command, ModelOptions& o) {
       ->type_name("NUMBER");
 }
 
-void add_isa_option(CLI::App& command, ModelOptions& o) {
+void add_isa_option(CLI::App& command, ModelOptions& o, const char* names) {
   command
-      .add_option(
-          "--isa", o.isa,
-          "Exactly this instruction set: portable, avx2, avx512 or amx (default: the best for this "
-          "CPU and the model, up to the environment variable CONVMIXER_ISA)")
+      .add_option("--isa", o.isa,
+                  std::string("Exactly this instruction set: ") + names +
+                      " (default: the best for this CPU and the model, up to the environment "
+                      "variable CONVMIXER_ISA)")
       ->type_name("NAME");
 }
 
 void add_variant_options(CLI::App& command, ModelOptions& o) {
-  add_isa_option(command, o);
+  add_isa_option(command, o, "portable, avx2, avx512 or amx");
   command.add_option("--onednn", o.onednn, "Run every layer by oneDNN: auto, on or off")
       ->check(CLI::IsMember({"auto", "on", "off"}))
       ->type_name("WHEN")
@@ -124,13 +124,15 @@ void add_variant_options(CLI::App& command, ModelOptions& o) {
       .add_option(
           "--strassen", o.strassen,
           "Pointwise products by Strassen's algorithm: auto (where it is faster and keeps "
-          "the accuracy), on, off, or two (two levels where they are faster still: three times "
-          "the memory)")
+          "the accuracy), on, off, or two (two levels where they are faster still, three times "
+          "the memory; else auto)")
       ->check(CLI::IsMember({"auto", "on", "off", "two"}))
       ->type_name("WHEN")
       ->capture_default_str();
-  command.add_flag("--low-memory", o.low_memory,
-                   "Leave out what takes more memory for speed (Strassen's weights)");
+  command.add_flag(
+      "--low-memory", o.low_memory,
+      "Leave out what takes more memory for speed (Strassen's weights, more images at once "
+      "than the threads need)");
 }
 
 void add_model_option(CLI::App& command, ModelOptions& o) {

@@ -28,7 +28,7 @@ struct ModelOptions {
 
 // --activation, --image-size, --mean, --std, --crop-pct, --bn-eps
 void add_config_options(CLI::App& command, ModelOptions& options);
-void add_isa_option(CLI::App& command, ModelOptions& options);
+void add_isa_option(CLI::App& command, ModelOptions& options, const char* names);
 // --isa, --onednn, --strassen, --low-memory
 void add_variant_options(CLI::App& command, ModelOptions& options);
 void add_model_option(CLI::App& command, ModelOptions& options);  // --model

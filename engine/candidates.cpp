@@ -17,8 +17,10 @@ bool asks_for_strassen(const PlanOptions& options) {
   return options.strassen == Strassen::kOn || options.strassen == Strassen::kTwo;
 }
 
-std::string refuse_onednn(const PlanOptions& options, Precision precision,
+std::string refuse_onednn(const PlanOptions& options, const Geometry& geometry, Precision precision,
                           const std::string& limit) {
+  // Beyond it there are bf16 kernels that reach a tenth of the rate, half of portable's.
+  constexpr int kMostKernel = 14;
   if (options.onednn == OneDnn::kOff) return "switched off";
   if (options.observed) return "calibration reads the panels of our kernels";
   const bool automatic = options.precision == PrecisionOption::kAuto;
@@ -26,6 +28,9 @@ std::string refuse_onednn(const PlanOptions& options, Precision precision,
   if (options.strassen == Strassen::kOn) return "Strassen products are asked for";
   if (!options.isa.empty()) return "isa " + options.isa + " is asked for";
   if (!limit.empty()) return "CONVMIXER_ISA limits the choice, and oneDNN makes its own";
+  if (geometry.kernel_size > kMostKernel) {
+    return fmt::format("its depthwise layers of more than {0}×{0} taps are slow", kMostKernel);
+  }
   return lacks_onednn(precision);
 }
 
@@ -36,29 +41,46 @@ bool has_onednn_tiles(Precision precision) {
 
 // The best up to `isa` whose panels hold floats, as the mean of features writes them.
 const KernelTable* fp32_table(const std::string& isa) {
-  for (const Variant& v : variants(kFp32, isa)) {
-    const bool split = v.table != nullptr && v.table->pieces > 1;
-    if (isa_rank(v.isa) <= isa_rank(isa) && !split) return v.table;
+  const std::string best = isa_rank(isa) > isa_rank("avx512") ? "avx512" : isa;
+  for (const Variant& v : variants(kFp32, {best, "beyond it"})) {
+    if (v.table != nullptr) return v.table;
   }
   return nullptr;
 }
 
-// Why a variant of floats in pieces is not what is asked for, or "".
-std::string refuse_pieces(const PlanOptions& options) {
-  if (options.observed) return "calibration reads panels of floats";
-  return options.strassen == Strassen::kOn ? "it has no Strassen products, which are asked for"
-                                           : "";
+// Why a variant of floats in pieces is not what is asked for, or gains nothing; or "".
+std::string refuse_pieces(const PlanOptions& options, const Geometry& geometry) {
+  if (options.observed) return "calibration reads floats, which it cuts into pieces";
+  if (options.strassen == Strassen::kOn) {
+    return "it has no Strassen products, which are asked for";
+  }
+  return options.isa.empty() ? doubt_pieces(geometry) : "";
 }
 
-std::vector<Candidate> list_candidates(const PlanOptions& options, Precision precision) {
-  const std::string limit = options.isa.empty() ? isa_limit() : "";
+IsaLimit limit_of(const PlanOptions& options, const Geometry& geometry, Precision precision,
+                  const std::string& variable) {
+  IsaLimit limit;
+  if (!options.isa.empty()) {
+    limit = {options.isa, "isa " + options.isa + " is asked for"};
+  } else if (!variable.empty()) {
+    limit = {variable, "CONVMIXER_ISA limits the choice to " + variable};
+  }
+  if (precision != kFp32 || (!limit.isa.empty() && limit.isa != "amx")) return limit;
+  const std::string reason = refuse_pieces(options, geometry);
+  return reason.empty() ? limit : IsaLimit{"avx512", reason};
+}
+
+std::vector<Candidate> list_candidates(const PlanOptions& options, const Geometry& geometry,
+                                       Precision precision) {
+  const std::string variable = options.isa.empty() ? isa_limit() : "";
   std::vector<Candidate> list;
-  const Candidate onednn{"onednn", nullptr, nullptr, refuse_onednn(options, precision, limit)};
+  const Candidate onednn{"onednn", nullptr, nullptr,
+                         refuse_onednn(options, geometry, precision, variable)};
   // Behind ours with tiles, or before portable. (oneDNN, asked for its tiles, asks Linux for AMX.)
   const bool has_tiles = onednn.refusal.empty() && has_onednn_tiles(precision);
   const int onednn_rank = isa_rank(has_tiles ? "avx512" : "portable");
   bool listed = false;
-  for (const Variant& v : variants(precision, options.isa.empty() ? limit : options.isa)) {
+  for (const Variant& v : variants(precision, limit_of(options, geometry, precision, variable))) {
     if (!listed && isa_rank(v.isa) <= onednn_rank) {
       list.push_back(onednn);
       listed = true;
@@ -66,11 +88,7 @@ std::vector<Candidate> list_candidates(const PlanOptions& options, Precision pre
     Candidate c{v.name, v.table, v.table != nullptr ? fp32_table(v.isa) : nullptr, v.refusal};
     if (!options.isa.empty() && v.isa != options.isa)
       c.refusal = "isa " + options.isa + " is asked for";
-    if (!limit.empty() && isa_rank(v.isa) > isa_rank(limit)) {
-      c.refusal = "CONVMIXER_ISA limits the choice to " + limit;
-    }
     if (options.onednn == OneDnn::kOn) c.refusal = "oneDNN is asked for";
-    if (c.refusal.empty() && c.table->pieces > 1) c.refusal = refuse_pieces(options);
     // Far slower than fp32, which is never what somebody wants who did not ask for it.
     if (v.isa == "portable" && c.refusal.empty() && precision != kFp32 && options.isa.empty()) {
       c.refusal = fmt::format("its {} is slow, and runs only where isa portable is asked for",
@@ -136,18 +154,35 @@ void check_options(const PlanOptions& options) {
   throw Error(Code::kUnsupported, fmt::format("{}: {}; here can run: {}", wanted, why, valid));
 }
 
+// Whether products of fp32 may be Strassen's, as options.strassen wants them.
+bool fp32_has_strassen(const PlanOptions& options, const Geometry& geometry) {
+  const auto list = list_candidates(options, geometry, kFp32);
+  const auto first =
+      std::find_if(list.begin(), list.end(), [](auto& c) { return c.refusal.empty(); });
+  return first != list.end() && first->table != nullptr &&
+         first->table->strassen[kActIdentity] != nullptr;
+}
+
 // Why kAuto is not bf16; empty where it is.
-std::vector<std::string> refuse_bf16(const PlanOptions& options) {
-  if (asks_for_strassen(options)) return {"bf16: Strassen products are asked for"};
+std::vector<std::string> refuse_bf16(const PlanOptions& options, const Geometry& geometry) {
+  if (options.strassen == Strassen::kOn ||
+      (options.strassen == Strassen::kTwo && fp32_has_strassen(options, geometry))) {
+    return {"bf16: Strassen products are asked for"};
+  }
   if (options.isa == "portable") return {"bf16: portable's is slow"};
   std::vector<std::string> reasons;
-  for (const Candidate& c : list_candidates(options, kBf16)) {
-    const auto has_tiles = [&] {
-      return c.table != nullptr ? c.table->panel_blocks > 1 : has_onednn_tiles(kBf16);
+  for (const Candidate& c : list_candidates(options, geometry, kBf16)) {
+    const auto runs_in_tiles = [&] {
+      if (c.table == nullptr) return has_onednn_tiles(kBf16);
+      return c.table->panel_blocks > 1 && geometry.kernel_size <= kMostKernelInTiles;
     };
     std::string reason = c.refusal;
-    if (reason.empty() && has_slow_bf16_vectors() && !has_tiles()) {
+    if (reason.empty() && has_slow_bf16_vectors() && !runs_in_tiles()) {
       reason = "this CPU's bf16 dot products are slower than fp32";
+      if (c.table != nullptr && c.table->taps_in_tiles) {
+        reason +=
+            fmt::format(", and layers of more than {0}×{0} taps run by them", kMostKernelInTiles);
+      }
     }
     if (reason.empty()) return {};
     reasons.push_back(c.name + ": " + reason);
@@ -161,9 +196,8 @@ std::vector<std::string> refuse_bf16(const PlanOptions& options) {
 // channels images of 256 pixels gain 8 % (of 64 they lose 4, and with 192 as much as they lose: two
 // limits are enough); with 64 channels even 1,024 pixels gain 3 % or less; images of 49 pixels lose
 // 3 to 9 % with 256 and 512 channels.
-std::string doubt_pieces(const Geometry& g, const KernelTable& table) {
+std::string doubt_pieces(const Geometry& g) {
   constexpr int kLeastDim = 128, kLeastPixels = 64;
-  if (table.pieces == 1) return "";
   if (g.dim < kLeastDim) return fmt::format("dim {} is below {}", g.dim, kLeastDim);
   const int pixels = g.h * g.w;
   return pixels < kLeastPixels ? fmt::format("{} pixels are below {}", pixels, kLeastPixels) : "";
@@ -182,7 +216,7 @@ std::string lacks_onednn(Precision precision, bool emulated_too) {
   }
 }
 
-Choice choose_variants(const PlanOptions& options) {
+Choice choose_variants(const PlanOptions& options, const Geometry& geometry) {
   Choice choice{};
   switch (options.precision) {
     case PrecisionOption::kFp32:
@@ -195,11 +229,11 @@ Choice choose_variants(const PlanOptions& options) {
       choice.precision = kInt8;
       break;
     case PrecisionOption::kAuto:
-      choice.not_bf16 = refuse_bf16(options);
+      choice.not_bf16 = refuse_bf16(options, geometry);
       choice.precision = choice.not_bf16.empty() ? kBf16 : kFp32;
   }
   check_options(options);
-  choice.candidates = list_candidates(options, choice.precision);
+  choice.candidates = list_candidates(options, geometry, choice.precision);
   if (!any_can_run(choice.candidates)) refuse_all(options, choice.precision, choice.candidates);
   return choice;
 }

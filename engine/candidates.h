@@ -18,7 +18,8 @@ struct Candidate {
 
 struct Choice {
   // What is asked for; of kAuto bf16 where a variant of it can run and is faster than fp32, and
-  // nothing is asked for that bf16 has not (Strassen products, isa portable), else fp32.
+  // nothing is asked for that fp32's would have and bf16 has not (Strassen products, isa portable),
+  // else fp32.
   Precision precision;
   std::vector<std::string> not_bf16;  // why kAuto is not bf16, a line a variant
   // Best first, at least one without a refusal. oneDNN stands before portable, since it has code
@@ -27,10 +28,10 @@ struct Choice {
 };
 
 // Throws as make_plan does.
-Choice choose_variants(const PlanOptions& options);
+Choice choose_variants(const PlanOptions& options, const Geometry& geometry);
 
-// Why floats in pieces would gain nothing, or "".
-std::string doubt_pieces(const Geometry& geometry, const KernelTable& table);
+// Why floats in pieces, amx's in fp32, would gain nothing, or "".
+std::string doubt_pieces(const Geometry& geometry);
 
 // Why oneDNN has no primitives of a precision here that are worth asking for; "" where it has.
 std::string lacks_onednn(Precision precision, bool emulated_too = false);

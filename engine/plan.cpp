@@ -75,6 +75,8 @@ void note_non_finite(const Node& node, Plan& plan) {
   if (has_non_finite(node)) plan.non_finite.push_back(node.name);
 }
 
+constexpr const char* kPieces = "a float is the sum of three bf16";
+
 // Levels of Strassen's algorithm that the plan's pointwise products may have, and why not more.
 struct StrassenChoice {
   int levels;
@@ -114,7 +116,7 @@ NativeBlock pack_block(const Node& before, const Node& depthwise, const Node& po
     throw Error(Code::kUnsupported, fmt::format("{}: Strassen's algorithm is asked for, but {}",
                                                 pointwise.name, choice.reason));
   }
-  plan.products.push_back(table.pieces > 1        ? "a float is the sum of three bf16"
+  plan.products.push_back(table.pieces > 1        ? kPieces
                           : choice.levels == 0    ? "plain: " + choice.reason
                           : choice.levels == 2    ? "Strassen, two levels"
                           : choice.reason.empty() ? "Strassen"
@@ -240,6 +242,9 @@ void list_layers(const Parts& parts, Plan& plan) {
     std::string name = plan.implementation();
     if (plan.native && node.op == Op::kHead) name = plan.native->head_table->name;
     if (plan.native && node.op == Op::kPointwise) name += " (" + plan.products[product++] + ")";
+    if (plan.native && node.op == Op::kPatchEmbed && plan.native->table->pieces > 1) {
+      name += fmt::format(" ({})", kPieces);
+    }
     if (plan.precision() == kInt8 && node.op == Op::kPatchEmbed) {
       name += plan.native ? " (int16 products)" : " (fp32 products)";
     }
@@ -323,11 +328,12 @@ const char* Plan::implementation() const { return native ? native->table->name :
 std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<double, 3>& mean,
                                       const std::array<double, 3>& std,
                                       const PlanOptions& options) {
-  const Choice choice = choose_variants(options);
-  const Precision precision = choice.precision;
-  const Graph folded = fold_batchnorm(fuse(graph));
+  const Graph fused = fuse(graph);
   auto plan = std::make_shared<Plan>();
-  plan->geometry = geometry_of(folded);
+  plan->geometry = geometry_of(fused);
+  const Choice choice = choose_variants(options, plan->geometry);
+  const Precision precision = choice.precision;
+  const Graph folded = fold_batchnorm(fused);
   plan->most_input = most_input(mean, std);
   const Parts parts = take_apart(folded, mean, std, precision);
   plan->features = parts.head->affine;
@@ -345,9 +351,6 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
                   fmt::format("image size {}×{}: its {}×{} pixels a channel are more than this "
                               "library can address",
                               graph.h, graph.w, plan->geometry.h, plan->geometry.w));
-    }
-    if (refusal.empty() && c.table != nullptr && options.isa.empty()) {
-      refusal = doubt_pieces(plan->geometry, *c.table);
     }
     if (refusal.empty()) {
       plan->non_finite.clear();

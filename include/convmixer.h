@@ -110,17 +110,17 @@ typedef enum convmixer_precision {
                                    and infinities end as some byte: logits do not show them */
   CONVMIXER_PRECISION_AUTO = 4  /* the fastest that needs no calibration: bf16 where the CPU has
                                    instructions for it that are faster, else fp32; fp32 too where
-                                   Strassen products or isa "portable" are asked for */
+                                   Strassen products that it has or isa "portable" are asked for */
 } convmixer_precision;
 
 typedef struct convmixer_model_options {
   size_t struct_size;
   /* "portable", "avx2", "avx512" or "amx": exactly this one, refused where the CPU lacks it. NULL:
      the best that the CPU has and the model gains by, up to the environment variable CONVMIXER_ISA.
-     Opening a model, unless isa or CONVMIXER_ISA is below amx, convmixer_system_describe(), oneDNN
-     and an isa or precision that is refused ask Linux for the use of AMX's registers where the CPU
-     has them: from then on the process's sigaltstack() wants stacks of more than 11 KB. There a run
-     needs a thread with 64 KB of stack, in bf16 128 KB. */
+     Opening a model that may run on amx, convmixer_system_describe(), oneDNN, and an isa or
+     precision that is refused ask Linux for the use of AMX's registers where the CPU has them: from
+     then on the process's sigaltstack() wants stacks of more than 11 KB. There a run needs a thread
+     with 64 KB of stack, in bf16 128 KB. */
   const char* isa;
   convmixer_onednn onednn;
   /* These win over what the file says. */
@@ -131,7 +131,8 @@ typedef struct convmixer_model_options {
   double crop_pct;                   /* in (0, 1] */
   double bn_eps;                     /* BatchNorm's epsilon, > 0 */
   convmixer_strassen strassen;
-  int32_t low_memory; /* not 0: nothing that takes more memory for speed; not with STRASSEN_ON, _TWO */
+  int32_t low_memory; /* not 0: nothing that takes more memory for speed (Strassen's weights, sessions
+                         of more images at once than the threads need); not with STRASSEN_ON, _TWO */
   /* Refused where the CPU lacks the instructions, but for isa "portable", whose bf16 and int8 are
      slow. */
   convmixer_precision precision;

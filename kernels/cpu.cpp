@@ -64,7 +64,7 @@ std::size_t cache_size_or(int level, std::size_t typical) {
 
 }  // namespace
 
-std::string missing_features(const std::string& variant) {
+std::string missing_features(const std::string& variant, Amx use) {
   std::string missing;
 #if defined(__x86_64__)
   // __builtin_cpu_supports includes XGETBV: the system must save the registers.
@@ -94,7 +94,9 @@ std::string missing_features(const std::string& variant) {
     if (variant != "amx_int8") need(known && (d & kAmxBf16), "AMX_BF16", missing);
     if (variant == "amx_int8") need(known && (d & kAmxInt8), "AMX_INT8", missing);
     need(known && (d & kAmxTile), "AMX_TILE", missing);
-    if (missing.empty()) need(may_use_tiles(), "permission to use AMX", missing);
+    if (missing.empty() && use == Amx::kUsed) {
+      need(may_use_tiles(), "permission to use AMX", missing);
+    }
   }
   if (variant == "avxvnni") {
     // Not among the names that compilers of 2022 know. Its registers are AVX2's.
@@ -102,6 +104,7 @@ std::string missing_features(const std::string& variant) {
     need(__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & kAvxVnni), "AVX_VNNI", missing);
   }
 #else
+  (void)use;
   if (!variant.starts_with("portable")) missing = "an x86-64 CPU";
 #endif
   return missing;

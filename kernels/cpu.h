@@ -7,11 +7,14 @@
 
 namespace convmixer {
 
+// AMX's registers are to be used, for which Linux is asked, by this process: from then on
+// sigaltstack() wants room for them (11 KB). Or whether the CPU has them is all that matters.
+enum class Amx { kUsed, kKnown };
+
 // Whether the CPU and the operating system's register state allow a variant's instructions; else
 // the names of the missing features ("AVX512F AVX512BW"). Every feature its object is compiled for
-// is checked. Where the CPU has AMX, asking for a variant of it asks Linux for the use of its
-// registers, by this process: from then on sigaltstack() wants room for them (11 KB).
-std::string missing_features(const std::string& variant);
+// is checked.
+std::string missing_features(const std::string& variant, Amx use = Amx::kUsed);
 
 // Whether AVX512_BF16 makes no more products a second than fp32's multiply-adds: Intel's, of which
 // a Granite Rapids starts one vdpbf16ps each second cycle, half of fp32's rate.

@@ -76,12 +76,13 @@ std::vector<Variant> all_variants(Precision precision) {
 
 }  // namespace
 
-std::vector<Variant> variants(Precision precision, const std::string& limit) {
+std::vector<Variant> variants(Precision precision, const IsaLimit& limit) {
   const auto refusal_of = [&](const Variant& v) -> std::string {
     if (v.table == nullptr) return "not part of this build";
-    if (!limit.empty() && isa_rank(v.isa) > isa_rank(limit)) return "it is beyond " + limit;
-    const std::string missing = missing_features(v.name);
-    return missing.empty() ? "" : "this CPU or system lacks " + missing;
+    const bool beyond = !limit.isa.empty() && isa_rank(v.isa) > isa_rank(limit.isa);
+    const std::string missing = missing_features(v.name, beyond ? Amx::kKnown : Amx::kUsed);
+    if (!missing.empty()) return "this CPU or system lacks " + missing;
+    return beyond ? limit.reason : "";
   };
   std::vector<Variant> list = all_variants(precision);
   for (Variant& v : list) {

@@ -16,11 +16,16 @@ struct Variant {
   std::string refusal;       // why, or ""
 };
 
+// The best instruction set that may be asked for, "" for any, and why none beyond it.
+struct IsaLimit {
+  std::string isa, reason;
+};
+
 // The one list of variants: every one the project has for a precision, best first, those of other
-// builds and CPUs with the reason. In int8, avx2 has two. Those beyond `limit`, an instruction set,
-// are refused as such, without asking whether they can run: for AMX that has a lasting effect
+// builds and CPUs with the reason. In int8, avx2 has two. Those beyond `limit` are refused with its
+// reason, and Linux is not asked for the use of AMX's registers for them: that has a lasting effect
 // (kernels/cpu.h).
-std::vector<Variant> variants(Precision precision = kFp32, const std::string& limit = "");
+std::vector<Variant> variants(Precision precision = kFp32, const IsaLimit& limit = {});
 
 // Those of them that can run: the list that tests and benchmarks walk.
 std::vector<const KernelTable*> available_tables(Precision precision = kFp32);

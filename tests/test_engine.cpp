@@ -256,20 +256,16 @@ TEST(Plan, FloatsInPiecesAreChosenWhereTheyGain) {
 
 // The same on any CPU.
 TEST(Plan, FloatsInPiecesAreDoubtedForFewChannelsOrPixels) {
-  KernelTable table = *available_tables().back();
-  table.pieces = 3;
-  const auto doubt = [&](int dim, int h, int w) {
+  const auto doubt = [](int dim, int h, int w) {
     Geometry g{};
     g.dim = dim;
     g.h = h;
     g.w = w;
-    return doubt_pieces(g, table);
+    return doubt_pieces(g);
   };
   EXPECT_EQ(doubt(128, 8, 8), "");
   EXPECT_EQ(doubt(127, 8, 8), "dim 127 is below 128");
   EXPECT_EQ(doubt(128, 7, 9), "63 pixels are below 64");
-  table.pieces = 1;
-  EXPECT_EQ(doubt(1, 1, 1), "");
 }
 
 // An instruction set that has no Strassen products or cannot be observed names the others.
@@ -285,41 +281,81 @@ TEST(Plan, AmxIsRefusedInFp32ForWhatItHasNot) {
   PlanOptions options = automatic();
   options.isa = "amx";
   options.observed = true;
-  refused(options, "calibration reads panels of floats");
+  refused(options, "calibration reads floats, which it cuts into pieces");
   options.observed = false;
   options.strassen = Strassen::kOn;
   refused(options, "it has no Strassen products, which are asked for");
+}
+
+Geometry layers(int dim, int kernel_size) {
+  Geometry g{};
+  g.dim = dim;
+  g.h = g.w = 16;
+  g.kernel_size = kernel_size;
+  return g;
 }
 
 TEST(Precision, AutoIsBf16WhereItIsFaster) {
   PlanOptions options;
   options.precision = PrecisionOption::kAuto;
   const bool slow = has_slow_bf16_vectors();
-  const auto faster = [&](const Variant& v) {
-    return v.table != nullptr && v.isa != "portable" && (v.isa == "amx" || !slow);
-  };
   const std::vector<Variant> of_bf16 = variants(kBf16);
   const onednn::Support support = onednn::support(kBf16);
-  const bool has = std::any_of(of_bf16.begin(), of_bf16.end(), faster) ||
-                   support >= (slow ? onednn::Support::kTiles : onednn::Support::kInstructions);
-  EXPECT_EQ(choose_variants(options).precision, has ? kBf16 : kFp32);
-  for (const Variant& v : variants()) {
-    if (v.table == nullptr) continue;
-    options.isa = v.isa;
-    const bool chosen = std::any_of(of_bf16.begin(), of_bf16.end(),
-                                    [&](const Variant& b) { return b.isa == v.isa && faster(b); });
-    EXPECT_EQ(choose_variants(options).precision, chosen ? kBf16 : kFp32) << v.isa;
+  for (const int k : {9, 15, 17, 18}) {
+    const auto faster = [&](const Variant& v) {
+      const bool in_tiles = v.isa == "amx" && k <= 17;
+      return v.table != nullptr && v.isa != "portable" && (in_tiles || !slow);
+    };
+    const Geometry g = layers(256, k);
+    const bool onednn =
+        k <= 14 && support >= (slow ? onednn::Support::kTiles : onednn::Support::kInstructions);
+    const bool has = onednn || std::any_of(of_bf16.begin(), of_bf16.end(), faster);
+    options.isa = "";
+    EXPECT_EQ(choose_variants(options, g).precision, has ? kBf16 : kFp32) << k;
+    for (const Variant& v : variants()) {
+      if (v.table == nullptr) continue;
+      options.isa = v.isa;
+      const bool chosen = std::any_of(of_bf16.begin(), of_bf16.end(), [&](const Variant& b) {
+        return b.isa == v.isa && faster(b);
+      });
+      EXPECT_EQ(choose_variants(options, g).precision, chosen ? kBf16 : kFp32) << v.isa << k;
+    }
   }
 }
 
-TEST(Precision, AutoIsFp32WhereStrassenIsAskedFor) {
+TEST(Precision, AutoIsFp32WhereItsProductsMayBeStrassens) {
   PlanOptions options;
   options.precision = PrecisionOption::kAuto;
-  for (const Strassen strassen : {Strassen::kOn, Strassen::kTwo}) {
-    options.strassen = strassen;
-    const Choice choice = choose_variants(options);
-    EXPECT_EQ(choice.precision, kFp32);
-    EXPECT_EQ(choice.not_bf16.at(0), "bf16: Strassen products are asked for");
+  const auto check = [&](int dim, bool fp32) {
+    const Choice choice = choose_variants(options, layers(dim, 9));
+    if (fp32) {
+      EXPECT_EQ(choice.precision, kFp32);
+      EXPECT_EQ(choice.not_bf16.at(0), "bf16: Strassen products are asked for");
+    } else {
+      EXPECT_EQ(choice.precision, kBf16);
+    }
+  };
+  options.strassen = Strassen::kOn;
+  check(256, true);
+  options.strassen = Strassen::kTwo;  // amx has none
+  check(256, available_tables().front()->pieces == 1);
+  check(64, true);
+}
+
+// A tenth of the rate of our slowest.
+TEST(Plan, LargeKernelsAreNotForOneDnn) {
+  for (const Precision precision : {kFp32, kBf16, kInt8}) {
+    PlanOptions options;
+    options.precision = static_cast<PrecisionOption>(precision);
+    options.isa = precision == kFp32 ? "" : "portable";
+    for (const int k : {14, 15}) {
+      const auto list = choose_variants(options, layers(256, k)).candidates;
+      const auto onednn =
+          std::find_if(list.begin(), list.end(), [](auto& c) { return c.name == "onednn"; });
+      ASSERT_NE(onednn, list.end());
+      const bool large = onednn->refusal == "its depthwise layers of more than 14×14 taps are slow";
+      EXPECT_EQ(large, options.isa.empty() && k == 15) << onednn->refusal;
+    }
   }
 }
 

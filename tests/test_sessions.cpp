@@ -246,10 +246,12 @@ bool asked_for_amx() {
 // In processes of their own, which begin anew.
 TEST(Amx, IsAskedForWhereItMayRun) {
   testing::GTEST_FLAG(death_test_style) = "threadsafe";
-  const auto opened = [](const char* isa, convmixer_precision precision) {
+  const auto opened = [](const char* isa, convmixer_precision precision,
+                         convmixer_strassen strassen = CONVMIXER_STRASSEN_AUTO) {
     convmixer_model_options options = CONVMIXER_MODEL_OPTIONS_INIT;
     options.isa = isa;
     options.precision = precision;
+    options.strassen = strassen;
     convmixer_model* model = nullptr;
     succeed(convmixer_model_open(kBundledModel.c_str(), &options, &model));
     const ModelHandle handle(model);
@@ -266,6 +268,10 @@ TEST(Amx, IsAskedForWhereItMayRun) {
           std::exit(opened(nullptr, precision) ? 1 : 0);
         },
         testing::ExitedWithCode(0), "");
+  }
+  for (const auto precision : {CONVMIXER_PRECISION_FP32, CONVMIXER_PRECISION_AUTO}) {
+    EXPECT_EXIT(std::exit(opened(nullptr, precision, CONVMIXER_STRASSEN_ON) ? 1 : 0),
+                testing::ExitedWithCode(0), "");
   }
   EXPECT_EXIT(
       {
