@@ -6,41 +6,66 @@
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 
-// A column of a panel (one pixel, all channel blocks), written in order: values are gathered as
-// they come, and go to the panel as whole blocks.
+// The columns of a panel, one pixel and all its channels each: values are gathered as they come,
+// and go to the panel as whole blocks, but not before the next ones are gathered, since what was
+// just stored is slow to load in other pieces.
 template <class P, typename T>
-struct PanelColumn {
-  static constexpr int kBuffer = 32 * kLanes;  // all of a 7 × 7 patch, in L1; larger ones in parts
-  typename P::Element* row;                    // of the next kPanelBlocks blocks
-  ptrdiff_t row_stride;                        // in elements
+struct PanelColumns {
+  static constexpr int kMost = 32 * kLanes;  // all of a 7 × 7 patch, in L1; larger ones in parts
+  static_assert(32 % P::kPanelBlocks == 0, "a part begins with a row of the panel");
+  struct Part {
+    typename P::Element* row;  // of kPanelBlocks blocks
+    int count = 0;
+    alignas(64) T values[2 * kMost + kCopySlack / sizeof(T)];
+  };
+  ptrdiff_t row_stride;  // in elements
   float scale;
-  int block = 0;  // of the row
-  int count = 0;
-  alignas(64) T buffer[kBuffer];
+  Part parts[2];
+  int now = 0;
 
-  void put(const T* values, int n) {
-    while (n > 0) {
-      const int now = n < kBuffer - count ? n : kBuffer - count;
-      T* const to = buffer + count;
-      for (int i = 0; i < now; ++i) to[i] = values[i];
-      values += now;
-      n -= now;
-      count += now;
-      if (count == kBuffer) flush();
-    }
+  PanelColumns(ptrdiff_t stride, float factor) : row_stride(stride), scale(factor) {}
+
+  // Where the first values go.
+  T* begin(typename P::Element* row) {
+    parts[now].row = row;
+    return parts[now].values;
   }
-  void flush() {
-    for (int b = 0; b < count; b += kLanes) {
-      P::store_patch(row + block * kLanes, buffer + b, scale);
+  // n more; returns where the next ones go.
+  T* put(T* to, const T* values, int n) {
+    while (n > 0) {
+      const int count = n < kMost ? n : kMost;
+      copy_values(to, values, count);
+      to += count;
+      values += count;
+      n -= count;
+      if (to < parts[now].values + kMost) continue;
+      const int more = static_cast<int>(to - parts[now].values) - kMost;
+      const T* const behind = parts[now].values + kMost;
+      typename P::Element* const row = parts[now].row;
+      end(parts[now].values + kMost);
+      to = begin(row + kMost / (kLanes * P::kPanelBlocks) * row_stride);
+      for (int i = 0; i < more; ++i) *to++ = behind[i];
+    }
+    return to;
+  }
+  // Of a column, or of as much of it as is written at once.
+  void end(T* to) {
+    while ((to - parts[now].values) % kLanes != 0) *to++ = 0;
+    parts[now].count = static_cast<int>(to - parts[now].values);
+    now = 1 - now;
+    write(parts[now]);
+  }
+  void finish() { write(parts[1 - now]); }
+
+  void write(Part& part) const {
+    typename P::Element* row = part.row;
+    for (int b = 0, block = 0; b < part.count; b += kLanes) {
+      P::template store_patch<T>(row + block * kLanes, load_values(part.values + b), scale);
       if (++block < P::kPanelBlocks) continue;
       block = 0;
       row += row_stride;
     }
-    count = 0;
-  }
-  void finish() {
-    while (count % kLanes != 0) buffer[count++] = 0;
-    flush();
+    part.count = 0;
   }
 };
 
@@ -51,24 +76,26 @@ void patches(const PatchParams* params) {
   const PatchParams& p = *params;
   const T* const src = static_cast<const T*>(p.src);
   const int size = p.patch_size;
+  constexpr int kValues = kChannelsLast ? 3 : 1;  // of a pixel, side by side
   const ptrdiff_t plane = static_cast<ptrdiff_t>(p.h) * p.w;
+  PanelColumns<P, T> columns(p.panel_block_stride * P::kPerWord, p.scale);
+  int row = p.first / p.w_out, column = p.first % p.w_out;
   for (int i = 0; i < p.count; ++i) {
-    const int y = (p.first + i) / p.w_out * size, x = (p.first + i) % p.w_out * size;
-    PanelColumn<P, T> column;
-    column.row =
-        reinterpret_cast<typename P::Element*>(p.panel) + i * kLanes * P::kPanelBlocks * P::kPieces;
-    column.row_stride = p.panel_block_stride * P::kPerWord;
-    column.scale = p.scale;
-    for (int c = 0; c < (kChannelsLast ? 1 : 3); ++c) {
-      for (int ky = 0; ky < size; ++ky) {
-        const ptrdiff_t pixel = static_cast<ptrdiff_t>(y + ky) * p.w + x;
-        const T* const run = kChannelsLast ? src + pixel * 3 : src + c * plane + pixel;
-        const int length = kChannelsLast ? 3 * size : size;
-        column.put(run, length);
+    T* to = columns.begin(reinterpret_cast<typename P::Element*>(p.panel) +
+                          i * kLanes * P::kPanelBlocks * P::kPieces);
+    const T* const first = src + (static_cast<ptrdiff_t>(row) * p.w + column) * size * kValues;
+    for (int c = 0; c < 3 / kValues; ++c) {
+      const T* run = first + c * plane;
+      for (int ky = 0; ky < size; ++ky, run += ptrdiff_t{p.w} * kValues) {
+        to = columns.put(to, run, size * kValues);
       }
     }
-    column.finish();
+    columns.end(to);
+    if (++column < p.w_out) continue;
+    column = 0;
+    ++row;
   }
+  columns.finish();
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two bf16 a word; see precision_fp32.inl.h. Of the vector functions it needs dot_bf16,
-// unpack_bf16, store_panel_bf16 and store_plane_bf16.
+// unpack_bf16, store_half_bf16, store_panel_bf16 and store_plane_bf16.
 #pragma once
 
 #include "kernels/precision_fp32.inl.h"
@@ -31,8 +31,8 @@ struct Bf16 {
   static void store_plane(float* dst, const Vec* v) { store_plane_bf16(dst, v); }
   static Vec border_value(Vec zero) { return zero; }
   template <typename T>
-  static void store_patch(uint16_t* dst, const T* src, float) {
-    for (int i = 0; i < kLanes; ++i) dst[i] = to_bf16(src[i]);
+  static void store_patch(uint16_t* dst, Vec v, float) {
+    store_half_bf16(reinterpret_cast<float*>(dst), v);
   }
 };
 

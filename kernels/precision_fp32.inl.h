@@ -10,7 +10,7 @@
 //   unpack(words, i)        value i of each word as float
 //   store_panel(dst, v)     kPerWord pixels of the panel, one behind the other (unaligned)
 //   store_plane(dst, v)     kPerWord pixels of a plane's group, where they are more than one
-//   store_patch(dst, src, scale)  kLanes values of an image, rounded; see PatchParams
+//   store_patch<T>(dst, v, scale)  kLanes values of an image of T, rounded; see PatchParams
 //   diffuse(v, left_over)   v as it is to be rounded for a plane, where kDiffusedPixels is not 0
 //   border_value(border)    what pixels beyond a row hold, as float, where kPerWord is more than 1
 //   chain(v, a, b)          the multiply-add that fma_peak counts, of v
@@ -58,8 +58,8 @@ struct Fp32 {
   static Vec unpack(Vec words, int) { return words; }
   static void store_panel(float* dst, const Vec* v) { store(dst, v[0]); }
   template <typename T>
-  static void store_patch(float* dst, const T* src, float) {
-    for (int i = 0; i < kLanes; ++i) dst[i] = src[i];
+  static void store_patch(float* dst, Vec v, float) {
+    store(dst, v);
   }
   static Vec chain(Vec v, Vec factor, Vec term) { return fma(v, factor, term); }
 };

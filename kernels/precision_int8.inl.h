@@ -77,12 +77,12 @@ struct Int16 {
   static Vec subtract_sums(Vec a, Vec b) { return sub_int32(a, b); }
   static Vec add_values(Vec a, Vec b) { return add_int16(a, b); }
   static Vec subtract_values(Vec a, Vec b) { return sub_int16(a, b); }
-  static void store_patch(int16_t* dst, const unsigned char* src, float) {
-    for (int i = 0; i < kLanes; ++i) dst[i] = src[i];
-  }
-  static void store_patch(int16_t* dst, const float* src, float scale) {
-    const Vec least = set1(-kMostPatchValue), most = set1(kMostPatchValue);
-    store_int16(dst, min(max(mul(load(src), set1(scale)), least), most));  // NaN becomes `least`
+  template <typename T>
+  static void store_patch(int16_t* dst, Vec v, float scale) {
+    if constexpr (sizeof(T) > 1) {  // NaN becomes the least
+      v = min(max(mul(v, set1(scale)), set1(-kMostPatchValue)), set1(kMostPatchValue));
+    }
+    store_int16(dst, v);
   }
 };
 

@@ -11,7 +11,7 @@
 // stay floats in memory, which they come from for every image, and are cut for each chunk of
 // pixels, by cutting off, while the tiles multiply what was cut before.
 //
-// Of the vector functions it needs store_half_bf16 and upper_halves besides those of bf16.
+// Of the vector functions it needs upper_halves besides those of bf16.
 #pragma once
 
 #include "kernels/precision_bf16.inl.h"
@@ -73,10 +73,8 @@ struct Cutter {
 
 struct SplitTiles : Tiles<ThreeBf16> {
   template <typename T>
-  static void store_patch(uint16_t* dst, const T* src, float) {
-    alignas(64) float values[kLanes];
-    for (int i = 0; i < kLanes; ++i) values[i] = src[i];
-    store_pieces(reinterpret_cast<float*>(dst), kTileLine, load(values));
+  static void store_patch(uint16_t* dst, Vec v, float) {
+    store_pieces(reinterpret_cast<float*>(dst), kTileLine, v);
   }
 
   // As sum_tile, of all input channels; see Tiles::sum.

@@ -4,6 +4,7 @@
 
 #include <immintrin.h>
 
+#include "kernels/copy.inl.h"
 #include "kernels/kernels.h"
 
 namespace convmixer::CONVMIXER_ISA {
@@ -134,6 +135,12 @@ inline void store_plane_int8(float* dst, const Vec* v) {
   _mm256_store_si256(reinterpret_cast<__m256i*>(dst), _mm256_or_si256(to_int32(v[0]), second));
 }
 #endif
+
+inline Vec load_values(const float* src) { return load(src); }
+inline Vec load_values(const unsigned char* src) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(src));
+  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+}
 
 // Into L2, for reading or writing soon.
 inline void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }

@@ -3,6 +3,7 @@
 // NEON, scalar). Two roundings a multiply-add.
 #pragma once
 
+#include "kernels/copy.inl.h"
 #include "kernels/kernels.h"
 
 namespace convmixer::CONVMIXER_ISA {
@@ -77,6 +78,13 @@ inline Vec lookup(const float* table, Vec index) {
     r.q[i / 4][i % 4] = table[bits & 15];
   }
   return r;
+}
+
+inline Vec load_values(const float* src) { return load(src); }
+inline Vec load_values(const unsigned char* src) {
+  typedef int32_t Whole __attribute__((vector_size(16)));
+  CONVMIXER_EACH_QUAD(__builtin_convertvector(
+      (Whole{src[4 * i], src[4 * i + 1], src[4 * i + 2], src[4 * i + 3]}), Quad));
 }
 
 // Into L2, for reading or writing soon.
