@@ -10,7 +10,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
-#include <optional>
+#include <memory>
 #include <tuple>
 
 #ifdef _OPENMP
@@ -61,12 +61,12 @@ void count(benchmark::State& state, Work work, double peak) {
 
 // The layers of the preset and variant that run now; made once, not for each repetition.
 Layers& layers(const Preset& preset, const KernelTable& table, Strassen strassen = Strassen::kOff) {
-  static std::optional<Layers> current;
+  static std::unique_ptr<Layers> current;
   static std::tuple<const Preset*, const KernelTable*, Strassen> current_key;
   const std::tuple key{&preset, &table, strassen};
   if (!current || current_key != key) {
     current.reset();
-    current.emplace(preset, table, strassen);
+    current = std::make_unique<Layers>(preset, table, strassen);
     current_key = key;
   }
   return *current;

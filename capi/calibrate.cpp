@@ -142,6 +142,7 @@ convmixer_status convmixer_calibration_write(const convmixer_calibration* calibr
                  {Clipping::kMeanSquaredError, Clipping::kMeanSquaredError, Clipping::kMinMax});
     const bool as_int8s = value_of("weights", number_of(weights), {false, true});
     const Turn turn = turn_of(*calibration);
+    check_destination(dst_path, calibration->checkpoint);
     Quantization quantization = calibration->calibrator->choose(clip);
     const Graph graph =
         fold_batchnorm(fuse(build_graph(calibration->checkpoint, calibration->config)));

@@ -74,10 +74,31 @@ int depthwise_words(int kernel_size, const KernelTable& table);
 // The bf16 nearest to a float, ties to even; NaN stays NaN.
 std::uint16_t to_bf16(float value);
 
+// Of place_taps, the order of matrix tiles.
+template <typename Put>
+void place_taps_in_tiles(int channels, int kernel_size, Put put) {
+  const int k = kernel_size, cell_rows = tap_cell_rows(k), rows = tap_rows(k);
+  const int row_taps = 32 / cell_rows;
+  const int first = tap_window_left(k) - (k - 1) / 2 + row_taps / 2 - 1;
+  for (int c = 0; c < channels; ++c) {
+    const std::size_t before = static_cast<std::size_t>(c) * static_cast<std::size_t>(rows);
+    for (int ky = 0; ky < k; ++ky) {
+      const std::size_t row = before + static_cast<std::size_t>(rows - cell_rows - ky);
+      for (int kx = 0; kx < k; ++kx) {
+        put(row * static_cast<std::size_t>(row_taps) + static_cast<std::size_t>(first + kx), c, ky,
+            kx);
+      }
+    }
+  }
+}
+
 // Calls put(index, c, ky, kx) for each tap of each channel, where `index` is its place among the
 // values (not words) of a depthwise layer's packed weights: n times, where a word holds n.
 template <typename Put>
 void place_taps(int channels, int kernel_size, const KernelTable& table, Put put) {
+  if (taps_in_tiles(kernel_size, table)) {
+    return place_taps_in_tiles(channels, kernel_size, put);
+  }
   const int k = kernel_size, pad = (k - 1) / 2, n = table.per_word, lanes = table.lanes;
   const int before = ceil_div(pad, n), groups = before + ceil_div(k / 2, n) + 1;
   const int words = depthwise_words(k, table);
@@ -85,13 +106,6 @@ void place_taps(int channels, int kernel_size, const KernelTable& table, Put put
     const std::size_t block = static_cast<std::size_t>(c / lanes) * static_cast<std::size_t>(words);
     for (int ky = 0; ky < k; ++ky) {
       for (int kx = 0; kx < k; ++kx) {
-        if (taps_in_tiles(k, table)) {
-          const int r = tap_cell_rows(k), row = c % lanes * tap_rows(k) + tap_rows(k) - r - ky;
-          const int at = row * 32 / r + kx + tap_window_left(k) - pad + 16 / r - 1;
-          put(block * static_cast<std::size_t>(2 * lanes) + static_cast<std::size_t>(at), c, ky,
-              kx);
-          continue;
-        }
         for (int pixel = 0; pixel < n; ++pixel) {
           // From the first pixel of the first group.
           const int at = pixel + kx - pad + before * n;

@@ -131,21 +131,26 @@ std::string metadata_text(const Checkpoint& checkpoint, const ModelConfig& confi
   return text;
 }
 
-void write_safetensors(const std::string& path, const Checkpoint& checkpoint,
-                       const ModelConfig& config) {
+void check_destination(const std::string& path, const Checkpoint& checkpoint) {
   std::error_code error;
   if (std::filesystem::equivalent(path, checkpoint.name, error)) {
     throw Error(Code::kInvalidArgument, path + ": expected another file than the one that is read");
   }
+  const OutputFile place(path);
+  if (place.is_direct()) {
+    throw Error(Code::kInvalidArgument,
+                path + ": expected a regular file, found a device, a pipe or a standard stream");
+  }
+}
+
+void write_safetensors(const std::string& path, const Checkpoint& checkpoint,
+                       const ModelConfig& config) {
+  check_destination(path, checkpoint);
   std::map<std::string, std::string> metadata = checkpoint.metadata;
   metadata[kMetadataKey] = metadata_text(checkpoint, config);
   const std::vector<NewTensor> tensors = new_tensors(checkpoint);
   const std::string header = header_of(path, tensors, metadata);
   OutputFile file(path);
-  if (file.is_direct()) {
-    throw Error(Code::kInvalidArgument,
-                path + ": expected a regular file, found a device, a pipe or a standard stream");
-  }
   file.write(header.data(), header.size());
   for (const NewTensor& tensor : tensors) write_tensor(file, checkpoint, tensor);
   file.commit();

@@ -28,4 +28,8 @@ std::string metadata_text(const Checkpoint& checkpoint, const ModelConfig& confi
 void write_safetensors(const std::string& path, const Checkpoint& checkpoint,
                        const ModelConfig& config);
 
+// Throws what write_safetensors would about a place that cannot be written, or not to: before the
+// work whose result goes there.
+void check_destination(const std::string& path, const Checkpoint& checkpoint);
+
 }  // namespace convmixer

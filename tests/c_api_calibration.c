@@ -100,6 +100,8 @@ static void test_calibration_add(const char* dst) {
   BAD(convmixer_calibration_add_images(c, images, 3, &o, r), "the model's");
   BAD(convmixer_calibration_add_images(c, NULL, 0, &o, NULL), "the model's");
   BAD(convmixer_calibration_add_images(c, images, (size_t)-1, NULL, r), "count");
+  CHECK(convmixer_calibration_write(c, "/nowhere/m.safetensors", CONVMIXER_CLIPPING_DEFAULT,
+                                    CONVMIXER_WEIGHTS_DEFAULT) == CONVMIXER_IO_ERROR);
   BAD(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_DEFAULT, CONVMIXER_WEIGHTS_DEFAULT),
       "image");
   CHECK(convmixer_calibration_add_images(c, images + 1, 1, NULL, r) == CONVMIXER_OK);
