@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where each weight of a layer stands among those that the kernels read. Layouts:
+// kernels/kernels.h.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/kernels.h"
+
+namespace convmixer {
+
+inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+// Whether a depthwise layer's weights are laid out for matrix tiles.
+inline bool taps_in_tiles(int kernel_size, const KernelTable& table) {
+  return table.taps_in_tiles && kernel_size <= kMostKernelInTiles;
+}
+
+// Words a lane of a depthwise layer's weights: kernels/kernels.h, DepthwiseParams.
+int depthwise_words(int kernel_size, const KernelTable& table);
+
+// Of place_taps, the order of matrix tiles.
+template <typename Put>
+void place_taps_in_tiles(int channels, int kernel_size, Put put) {
+  const int k = kernel_size, cell_rows = tap_cell_rows(k), rows = tap_rows(k);
+  const int row_taps = 32 / cell_rows;
+  const int first = tap_window_left(k) - (k - 1) / 2 + row_taps / 2 - 1;
+  for (int c = 0; c < channels; ++c) {
+    const std::size_t before = static_cast<std::size_t>(c) * static_cast<std::size_t>(rows);
+    for (int ky = 0; ky < k; ++ky) {
+      const std::size_t row = before + static_cast<std::size_t>(rows - cell_rows - ky);
+      for (int kx = 0; kx < k; ++kx) {
+        put(row * static_cast<std::size_t>(row_taps) + static_cast<std::size_t>(first + kx), c, ky,
+            kx);
+      }
+    }
+  }
+}
+
+// Calls put(index, c, ky, kx) for each tap of each channel, where `index` is its place among the
+// values (not words) of a depthwise layer's packed weights: n times, where a word holds n.
+template <typename Put>
+void place_taps(int channels, int kernel_size, const KernelTable& table, Put put) {
+  if (taps_in_tiles(kernel_size, table)) {
+    return place_taps_in_tiles(channels, kernel_size, put);
+  }
+  const int k = kernel_size, pad = (k - 1) / 2, n = table.per_word, lanes = table.lanes;
+  const int before = ceil_div(pad, n), groups = before + ceil_div(k / 2, n) + 1;
+  const int words = depthwise_words(k, table);
+  for (int c = 0; c < channels; ++c) {
+    const std::size_t block = static_cast<std::size_t>(c / lanes) * static_cast<std::size_t>(words);
+    for (int ky = 0; ky < k; ++ky) {
+      for (int kx = 0; kx < k; ++kx) {
+        for (int pixel = 0; pixel < n; ++pixel) {
+          // From the first pixel of the first group.
+          const int at = pixel + kx - pad + before * n;
+          const int word = (ky * groups + at / n) * n + pixel;
+          const std::size_t index =
+              ((block + static_cast<std::size_t>(word)) * static_cast<std::size_t>(lanes) +
+               static_cast<std::size_t>(c % lanes)) *
+                  static_cast<std::size_t>(n) +
+              static_cast<std::size_t>(at % n);
+          put(index, c, ky, kx);
+        }
+      }
+    }
+  }
+}
+
+// Calls put(index, o, i) for each weight of a product whose words hold per_word input channels;
+// `index` as above.
+template <typename Put>
+void place_product(int ic, int oc, int per_word, const KernelTable& table, Put put) {
+  const auto tile = static_cast<std::size_t>(table.oc_tile), n = static_cast<std::size_t>(per_word);
+  const std::size_t values = static_cast<std::size_t>(ceil_div(ic, table.lanes) * table.lanes);
+  for (int first = 0; first < oc; first += table.oc_tile) {
+    const std::size_t from = static_cast<std::size_t>(first) * values;
+    const int end = oc < first + table.oc_tile ? oc : first + table.oc_tile;
+    for (int i = 0; i < ic; ++i) {
+      const std::size_t word =
+          from + static_cast<std::size_t>(i) / n * tile * n + static_cast<std::size_t>(i) % n;
+      for (int o = first; o < end; ++o) put(word + static_cast<std::size_t>(o - first) * n, o, i);
+    }
+  }
+}
+
+}  // namespace convmixer
