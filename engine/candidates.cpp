@@ -8,6 +8,7 @@
 
 #include "kernels/cpu.h"
 #include "kernels/registry.h"
+#include "kernels/tap_layout.h"
 #include "support/error.h"
 
 namespace convmixer {

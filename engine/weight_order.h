@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "kernels/kernels.h"
+#include "kernels/tap_layout.h"
 
 namespace convmixer {
 

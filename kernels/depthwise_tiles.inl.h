@@ -15,6 +15,7 @@
 
 #include "kernels/depthwise.inl.h"
 #include "kernels/precision_tiles.inl.h"
+#include "kernels/tap_layout.h"
 
 namespace convmixer::CONVMIXER_ISA {
 namespace {

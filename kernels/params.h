@@ -74,25 +74,6 @@ struct StrassenPanelParams {
   ptrdiff_t product_stride;
 };
 
-// The largest kernel_size that is multiplied by matrix tiles where KernelTable::taps_in_tiles.
-// Sums are made there for cells of 8 × 2 pixels or, of larger kernels, of 16 × 1:
-constexpr int kMostKernelInTiles = 17;
-constexpr int tap_cell_rows(int kernel_size) { return kernel_size <= 9 ? 2 : 1; }
-// whose inputs are in windows of twice the width, which begin so many pixels before the cell, whole
-// quarters of windows,
-constexpr int tap_window_left(int kernel_size) {
-  const int quarter = 8 / tap_cell_rows(kernel_size);
-  return ((kernel_size - 1) / 2 + quarter - 1) / quarter * quarter;
-}
-// so many, one below the other.
-constexpr int tap_windows(int kernel_size) {
-  return tap_cell_rows(kernel_size) == 2 ? (kernel_size + 2) / 2 : kernel_size;
-}
-// Rows of weights of a channel.
-constexpr int tap_rows(int kernel_size) {
-  return tap_cell_rows(kernel_size) == 2 ? 2 * tap_windows(kernel_size) + 1 : kernel_size;
-}
-
 // Rows y_begin … y_end−1 of one channel block:
 // dst[y][x] = src_scale · src[y][x] + scale · act(bias + Σ weights[ky][kx] · src[y + ky − pad][x +
 // kx − pad]), pad = (k − 1) / 2; taps above the first and below the last row are left out, those
@@ -107,11 +88,11 @@ constexpr int tap_rows(int kernel_size) {
 // for n − 1 pixels behind the last. An infinity or NaN spreads to all pixels whose groups' taps
 // reach its group (0 · ∞).
 //
-// Where KernelTable::taps_in_tiles and kernel_size is at most kMostKernelInTiles, weights are
-// [lanes][tap_rows][32 / r] bf16, where r is tap_cell_rows: tap (ky, kx) is at [tap_rows − r −
-// ky][kx + tap_window_left − pad + 16 / r − 1], and all others are zero. The bias is added last. An
-// infinity or NaN spreads to all pixels of a cell one of whose windows holds it or its group; cells
-// begin at multiples of their width and of r.
+// Where KernelTable::taps_in_tiles and kernel_size is at most kMostKernelInTiles (tap_layout.h),
+// weights are [lanes][tap_rows][32 / r] bf16, where r is tap_cell_rows: tap (ky, kx) is at
+// [tap_rows − r − ky][kx + tap_window_left − pad + 16 / r − 1], and all others are zero. The bias
+// is added last. An infinity or NaN spreads to all pixels of a cell one of whose windows holds it
+// or its group; cells begin at multiples of their width and of r.
 struct DepthwiseParams {
   const float* src;  // pixel (0, 0) of the plane
   int h, w, kernel_size;

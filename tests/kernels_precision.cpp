@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "kernels/registry.h"
+#include "kernels/tap_layout.h"
 #include "tests/kernel_data.h"
 #include "tests/kernel_tests.h"
 #include "tests/precision_data.h"
@@ -468,19 +469,18 @@ KernelTests precision_tests(const KernelTable& table) {
                                         {3, 13}, {2, 17}, {9, 16}, {3, 35}, {16, 2}};
   const int channels[] = {lanes, 1, lanes + 1, 2 * lanes + 3, lanes - 1};
   next = 0;
-  for (int k = 1; k <= 11; ++k) {
-    for (const auto& [h, w] : images) {
-      const Shape s{channels[next++ % std::size(channels)], 1, k, h, w};
-      add("depthwise", text(s),
-          [=](const KernelTable& t) { check_all_activations(t, s, true, false); });
-    }
-  }
-  for (const Shape& s : {Shape{lanes, 1, 9, 32, 32}, Shape{lanes + 1, 1, 9, 7, 35},
-                         Shape{lanes, 1, 16, 20, 21}, Shape{lanes, 1, kMostKernelInTiles, 18, 70},
-                         Shape{lanes, 1, kMostKernelInTiles + 1, 9, 30}}) {
+  const auto add_depthwise = [&](const Shape& s) {
     add("depthwise", text(s),
         [=](const KernelTable& t) { check_all_activations(t, s, true, false); });
+  };
+  for (int k = 1; k <= 11; ++k) {
+    for (const auto& [h, w] : images)
+      add_depthwise({channels[next++ % std::size(channels)], 1, k, h, w});
   }
+  for (const int k : {16, kMostKernelInTiles, kMostKernelInTiles + 1})
+    add_depthwise({lanes, 1, k, 18, 70});
+  add_depthwise({lanes, 1, 9, 32, 32});
+  add_depthwise({lanes + 1, 1, 9, 7, 35});
   for (int levels = 1; table.strassen[kActIdentity] != nullptr && levels <= 2; ++levels) {
     const int n = 1 << levels, c = n * tile;
     for (const Shape& s : {Shape{c, c, 1, n, 2}, Shape{3 * c, 2 * c, 1, 2 * n, px + 3},

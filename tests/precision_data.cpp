@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstring>
 
+#include "kernels/tap_layout.h"
+
 namespace convmixer::test {
 namespace {
 

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the weights of a depthwise layer lie for matrix tiles: DepthwiseParams in params.h tells what
+// these numbers mean, depthwise_tiles.inl.h why. Static, since objects of other instruction sets
+// include them.
+#pragma once
+
+namespace convmixer {
+
+// The largest kernel_size that is multiplied by matrix tiles where KernelTable::taps_in_tiles.
+constexpr int kMostKernelInTiles = 17;
+// Sums are made for cells of 8 × 2 pixels or, of larger kernels, of 16 × 1.
+static constexpr int tap_cell_rows(int kernel_size) { return kernel_size <= 9 ? 2 : 1; }
+// The inputs of a cell are in windows of twice its width, which begin so many pixels before it, a
+// multiple of a quarter of a window.
+static constexpr int tap_window_left(int kernel_size) {
+  const int quarter = 8 / tap_cell_rows(kernel_size);
+  return ((kernel_size - 1) / 2 + quarter - 1) / quarter * quarter;
+}
+// Of a cell, one below the other.
+static constexpr int tap_windows(int kernel_size) {
+  return tap_cell_rows(kernel_size) == 2 ? (kernel_size + 2) / 2 : kernel_size;
+}
+// Rows of weights of a channel.
+static constexpr int tap_rows(int kernel_size) {
+  return tap_cell_rows(kernel_size) == 2 ? 2 * tap_windows(kernel_size) + 1 : kernel_size;
+}
+
+}  // namespace convmixer
