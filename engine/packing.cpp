@@ -67,16 +67,6 @@ std::size_t PackedDepthwise::bytes() const {
          unscale.bytes() + row_zero.bytes();
 }
 
-int depthwise_words(int kernel_size, const KernelTable& table) {
-  if (taps_in_tiles(kernel_size, table)) {
-    return tap_rows(kernel_size) * 16 / tap_cell_rows(kernel_size);
-  }
-  const int per_word = table.per_word;
-  const int groups =
-      ceil_div((kernel_size - 1) / 2, per_word) + ceil_div(kernel_size / 2, per_word) + 1;
-  return kernel_size * groups * per_word;
-}
-
 std::uint16_t to_bf16(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   if (std::isnan(value)) return static_cast<std::uint16_t>(bits >> 16 | 0x40);

@@ -21,8 +21,8 @@ enum class OneDnn { kAuto, kOn, kOff };
 // level everywhere or an error, nowhere, two levels where they win and else as kAuto.
 enum class Strassen { kAuto, kOn, kOff, kTwo };
 
-// What blocks are computed in (kernels/kernels.h). kAuto: bf16 where there are instructions for it,
-// else fp32.
+// What blocks are computed in (kernels/kernels.h). kAuto: bf16 where it is faster, else fp32
+// (engine/candidates.h).
 enum class PrecisionOption { kFp32, kBf16, kInt8, kAuto };
 
 struct PlanOptions {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where each weight of a layer stands among those that the kernels read. Layouts:
-// kernels/kernels.h.
+// Where each weight of a layer stands among those that the kernels read. Layouts: kernels/params.h.
 #pragma once
 
 #include <cstddef>
@@ -17,8 +16,16 @@ inline bool taps_in_tiles(int kernel_size, const KernelTable& table) {
   return table.taps_in_tiles && kernel_size <= kMostKernelInTiles;
 }
 
-// Words a lane of a depthwise layer's weights: kernels/kernels.h, DepthwiseParams.
-int depthwise_words(int kernel_size, const KernelTable& table);
+// Words a lane of a depthwise layer's weights: kernels/params.h, DepthwiseParams.
+inline int depthwise_words(int kernel_size, const KernelTable& table) {
+  if (taps_in_tiles(kernel_size, table)) {
+    return tap_rows(kernel_size) * 16 / tap_cell_rows(kernel_size);
+  }
+  const int per_word = table.per_word;
+  const int groups =
+      ceil_div((kernel_size - 1) / 2, per_word) + ceil_div(kernel_size / 2, per_word) + 1;
+  return kernel_size * groups * per_word;
+}
 
 // Of place_taps, the order of matrix tiles.
 template <typename Put>

@@ -24,15 +24,17 @@ namespace {
 template <class P, int kRows>
 struct DepthwiseTilesOf {
   static_assert(P::kPerWord == 2, "pairs of pixels and taps");
-  static constexpr int kWidth = 16 / kRows;             // of a cell
-  static constexpr int kQuarter = 4;                    // words
-  static constexpr int kQuarterPairs = 4 / kRows;       // of pixels of a row
-  static constexpr int kMostQuarters = 192;             // of a channel
-  static constexpr int kMostBeside = 2 * kRows;         // cells, a tile of sums each
-  static constexpr int kMostBelow = 16 / kRows;         // cells
-  static constexpr int kMostRow = 2 * kMostBeside + 2;  // quarters
-  static constexpr int kTapRow = kTileLine / kRows;     // words
-  static constexpr int kPairs = kLanes / 2;             // of channels
+  static constexpr int kWidth = 16 / kRows;        // of a cell
+  static constexpr int kQuarter = 4;               // words
+  static constexpr int kQuarterPairs = 4 / kRows;  // of pixels of a row
+  static constexpr int kMostBeside = 2 * kRows;    // cells of a pass, a tile of sums each
+  static constexpr int kMostBelow = 16 / kRows;    // cells of a pass
+  static constexpr int kMostRow = 2 * kMostBeside + 2,
+                       kMostWindows = tap_windows(kRows == 2 ? 9 : kMostKernelInTiles);
+  static constexpr int kMostQuarters = (kMostBelow + kMostWindows - 1) * kMostRow;
+  static_assert(kMostQuarters % 4 == 0, "gathered in fours");
+  static constexpr int kTapRow = kTileLine / kRows;  // words
+  static constexpr int kPairs = kLanes / 2;          // of channels
 
   struct Memory {
     alignas(64) float zeros[kLanes];
@@ -52,10 +54,12 @@ struct DepthwiseTilesOf {
   const DepthwiseParams& p;
   const Window<P> window;
   const int k, pad;
-  const int left;                // pixels of a window before its cell's first
-  const int windows;             // of a cell
-  int beside = 0, below = 0;     // cells of a pass
-  int row = 0;                   // quarters from one row of cells' to the next's
+  const int left;       // pixels of a window before its cell's first
+  const int windows;    // of a cell
+  const int first_row;  // of cells: even if they have two rows, whatever the strip, so that
+                        // a pixel's sum has the same order in every one
+  const int below;      // cells of a pass
+  int row = 0;          // quarters from the windows of one row of cells to the next's
   TapTile laid_out, multiplied;  // next
   Memory memory;
 
@@ -65,23 +69,13 @@ struct DepthwiseTilesOf {
         k(p.kernel_size),
         pad((k - 1) / 2),
         left(tap_window_left(k)),
-        windows(tap_windows(k)) {
+        windows(tap_windows(k)),
+        first_row(p.y_begin / kRows * kRows),
+        below(least(kMostBelow, ceil_div(p.y_end - first_row, kRows))) {
     store(memory.zeros, set1(0.0f));
-    for (int n = kMostBeside; n > 0; n /= 2) {
-      const int now = least(n, cells_of(p.w, kWidth)), quarters = 2 * now + 2;
-      const int most = least(kMostQuarters / quarters - (windows - 1),
-                             least(kMostBelow, cells_below(first_row(), p.y_end)));
-      if (most * now <= below * beside) continue;
-      below = most;
-      beside = now;
-      row = quarters;
-    }
   }
   static int least(int a, int b) { return a < b ? a : b; }
-  static int cells_of(int n, int size) { return (n + size - 1) / size; }
-  static int cells_below(int y, int end) { return cells_of(end - y, kRows); }
-  // Of cells, whose sums' order is that of their rows: the same in any strip.
-  int first_row() const { return p.y_begin / kRows * kRows; }
+  static int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
   // The quarters of `count` windows, one below the other, for the cells from (y, x) on, of 16
   // channels. Beside the row and its gap the last group stands again, whose taps are zero.
@@ -229,7 +223,7 @@ struct DepthwiseTilesOf {
   // The cells of rows y … end − 1 from pixel x on.
   template <KernelActivation A, int kCells>
   void pass(int y, int end, int x) {
-    const int count = cells_below(y, end);
+    const int count = ceil_div(end - y, kRows);
     laid_out = multiplied = {};
     lay_out_taps();
     lay_out_taps();
@@ -255,16 +249,19 @@ struct DepthwiseTilesOf {
 
   template <KernelActivation A>
   void run() {
-    const int cells = cells_of(p.w, kWidth);
-    const int passes = cells_of(cells_below(first_row(), p.y_end), below) * cells_of(cells, beside);
-    Prefetch next(p.next_lines > 0 ? p.next : p.src, p.next_lines,
-                  passes * cells_of((below + windows - 1) * row, 4));
+    const int cells = ceil_div(p.w, kWidth);
+    // Quarters of all passes, but for those that the last ones have less.
+    const int passes = ceil_div(p.y_end - first_row, kRows * below);
+    const int quarters =
+        passes * (below + windows - 1) * 2 * (cells + ceil_div(cells, kMostBeside));
+    Prefetch next(p.next_lines > 0 ? p.next : p.src, p.next_lines, ceil_div(quarters, 4));
     P::configure(kTileLine, below);
-    for (int y = first_row(); y < p.y_end; y += kRows * below) {
+    for (int y = first_row; y < p.y_end; y += kRows * below) {
       const int end = least(y + kRows * below, p.y_end);
-      for (int first = 0; first < cells; first += beside) {
-        const int x = kWidth * first, now = least(beside, cells - first);
-        gather(y, x, cells_below(y, end) + windows - 1, next);
+      for (int first = 0; first < cells; first += kMostBeside) {
+        const int x = kWidth * first, now = least(kMostBeside, cells - first);
+        row = 2 * now + 2;
+        gather(y, x, ceil_div(end - y, kRows) + windows - 1, next);
         if (now == 1) pass<A, 1>(y, end, x);
         if (now == 2) pass<A, 2>(y, end, x);
         if constexpr (kMostBeside > 2) {

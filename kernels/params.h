@@ -41,7 +41,7 @@ struct PointwiseParams {
   int gap, gap_before;
 };
 
-constexpr int strassen_products(int levels) { return levels == 2 ? 49 : 7; }
+static constexpr int strassen_products(int levels) { return levels == 2 ? 49 : 7; }
 
 // The same result with other roundings, by one or two levels of Strassen's algorithm: output
 // channels, input channels and pixels are halved, seven products of half size make the four
@@ -91,8 +91,8 @@ struct StrassenPanelParams {
 // Where KernelTable::taps_in_tiles and kernel_size is at most kMostKernelInTiles (tap_layout.h),
 // weights are [lanes][tap_rows][32 / r] bf16, where r is tap_cell_rows: tap (ky, kx) is at
 // [tap_rows − r − ky][kx + tap_window_left − pad + 16 / r − 1], and all others are zero. The bias
-// is added last. An infinity or NaN spreads to all pixels of a cell one of whose windows holds it
-// or its group; cells begin at multiples of their width and of r.
+// is added last. An infinity or NaN spreads to all pixels of a cell one of whose windows holds it;
+// cells begin at multiples of their width and of r.
 struct DepthwiseParams {
   const float* src;  // pixel (0, 0) of the plane
   int h, w, kernel_size;

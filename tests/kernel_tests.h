@@ -26,5 +26,6 @@ KernelTests activation_tests();
 // The same in bf16 and int8.
 KernelTests precision_tests(const KernelTable& table);
 KernelTests precision_patch_tests();  // patches, the mean
+KernelTests depthwise_tile_tests();   // where KernelTable::taps_in_tiles
 
 }  // namespace convmixer::test

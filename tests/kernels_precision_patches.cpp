@@ -63,49 +63,50 @@ Rounded rounded(const KernelTable& table, float v) {
 }
 
 // Patches of bytes and floats: rounded to the panel's precision, zeros behind the last.
-void check_patches(const KernelTable& table) {
-  constexpr int kSize = 3, kH = 7, kW = 10, kColumns = kW / kSize, kCount = kH / kSize * kColumns,
-                kValues = 3 * kSize * kSize;
+void check_patches(const KernelTable& table, int size, int h, int w) {
+  const int columns = w / size, count = h / size * columns, values = 3 * size * size;
   Random random(5);
-  std::vector<float> floats = random.uniforms(3 * kH * kW, -2, 2);
+  std::vector<float> floats = random.uniforms(3 * h * w, -2, 2);
   std::vector<std::uint8_t> bytes;
-  for (int i = 0; i < 3 * kH * kW; ++i) {
+  for (int i = 0; i < 3 * h * w; ++i) {
     bytes.push_back(static_cast<std::uint8_t>(random.integer(0, 255)));
   }
-  if (table.precision == kInt8) {  // in the first two rows of patches, whose columns are 0 … 8
+  if (table.precision == kInt8) {  // in rows and columns of patches
     const float edges[] = {0x1p-10f, 0x3p-10f, -0x5p-10f, -0.0f, 7.998f, 7.9995f, -8, 1e30f, kNan};
     std::copy(std::begin(edges), std::end(edges), floats.begin());
-    floats[kW] = kInfinity;
-    floats[kW + 1] = -kInfinity;
+    floats[w] = kInfinity;
+    floats[w + 1] = -kInfinity;
   }
-  for (const bool u8 : {false, true}) {
-    Words dst = Words::panel(table, kValues, 1, kCount, 2);
+  for (const auto& [u8, first] : {std::pair{false, 0}, {true, 0}, {false, 1}, {true, 1}}) {
+    Words dst = Words::panel(table, values, 1, count - first, 2);
     PatchParams p{};
     p.src = u8 ? static_cast<const void*>(bytes.data()) : floats.data();
-    p.h = kH;
-    p.w = kW;
-    p.patch_size = kSize;
-    p.w_out = kColumns;
-    p.count = kCount;
+    p.h = h;
+    p.w = w;
+    p.patch_size = size;
+    p.w_out = columns;
+    p.first = first;
+    p.count = count - first;
     p.scale = 512;
     p.panel = dst.pixel(0, 0);
     p.panel_block_stride = dst.block_stride;
     (u8 ? table.patches_u8 : table.patches_f32)(&p);
     EXPECT_TRUE(dst.words.frame_intact());
-    for (int i = 0; i < ceil_div(kValues, table.lanes) * table.lanes; ++i) {
-      for (int patch = 0; patch < kCount; ++patch) {
+    for (int i = 0; i < ceil_div(values, table.lanes) * table.lanes; ++i) {
+      for (int patch = first; patch < count; ++patch) {
         Rounded want{0, 0};
-        if (i < kValues) {
-          constexpr int kArea = kSize * kSize;
-          const int c = u8 ? i % 3 : i / kArea, tap = u8 ? i / 3 : i % kArea;
-          const int y = patch / kColumns * kSize + tap / kSize,
-                    x = patch % kColumns * kSize + tap % kSize;
+        if (i < values) {
+          const int area = size * size;
+          const int c = u8 ? i % 3 : i / area, tap = u8 ? i / 3 : i % area;
+          const int y = patch / columns * size + tap / size,
+                    x = patch % columns * size + tap % size;
           want = u8 ? Rounded{static_cast<double>(
-                                  bytes[static_cast<std::size_t>((y * kW + x) * 3 + c)]),
+                                  bytes[static_cast<std::size_t>((y * w + x) * 3 + c)]),
                               0}
-                    : rounded(table, floats[static_cast<std::size_t>((c * kH + y) * kW + x)]);
+                    : rounded(table, floats[static_cast<std::size_t>((c * h + y) * w + x)]);
         }
-        EXPECT_NEAR(dst.get(i, 0, patch), want.value, want.limit) << i << ", patch " << patch;
+        EXPECT_NEAR(dst.get(i, 0, patch - first), want.value, want.limit)
+            << i << ", patch " << patch;
       }
     }
   }
@@ -114,7 +115,9 @@ void check_patches(const KernelTable& table) {
 }  // namespace
 
 KernelTests precision_patch_tests() {
-  return {{"mean", "any_size", check_mean}, {"patches", "any_source", check_patches}};
+  return {{"mean", "any_size", check_mean},
+          {"patches", "any_source", [](const KernelTable& t) { check_patches(t, 3, 7, 10); }},
+          {"patches", "in_parts", [](const KernelTable& t) { check_patches(t, 14, 30, 45); }}};
 }
 
 }  // namespace convmixer::test

@@ -61,6 +61,7 @@ void add_all(const std::string& variant, const KernelTable& table) {
              activation_tests()};
     if (table.strassen[kActIdentity] != nullptr) lists.push_back(strassen_tests(table));
   }
+  if (table.taps_in_tiles) lists.push_back(depthwise_tile_tests());
   for (const KernelTests& tests : lists) {
     for (const KernelTest& test : tests) {
       register_test(test.op + "/" + variant, test.shape, "", [&table, variant, body = test.body] {

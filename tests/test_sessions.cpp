@@ -247,8 +247,10 @@ bool asked_for_amx() {
 TEST(Amx, IsAskedForWhereItMayRun) {
   testing::GTEST_FLAG(death_test_style) = "threadsafe";
   const auto opened = [](const char* isa, convmixer_precision precision,
-                         convmixer_strassen strassen = CONVMIXER_STRASSEN_AUTO) {
+                         convmixer_strassen strassen = CONVMIXER_STRASSEN_AUTO,
+                         int image_size = 0) {
     convmixer_model_options options = CONVMIXER_MODEL_OPTIONS_INIT;
+    options.image_height = options.image_width = image_size;
     options.isa = isa;
     options.precision = precision;
     options.strassen = strassen;
@@ -273,6 +275,17 @@ TEST(Amx, IsAskedForWhereItMayRun) {
     EXPECT_EXIT(std::exit(opened(nullptr, precision, CONVMIXER_STRASSEN_ON) ? 1 : 0),
                 testing::ExitedWithCode(0), "");
   }
+  EXPECT_EXIT(
+      std::exit(opened(nullptr, CONVMIXER_PRECISION_FP32, CONVMIXER_STRASSEN_AUTO, 28) ? 1 : 0),
+      testing::ExitedWithCode(0), "");  // 49 pixels
+  EXPECT_EXIT(
+      {
+        convmixer_calibration* made = nullptr;
+        succeed(convmixer_calibration_create(kBundledModel.c_str(), nullptr, 1, &made));
+        convmixer_calibration_destroy(made);
+        std::exit(asked_for_amx() ? 1 : 0);
+      },
+      testing::ExitedWithCode(0), "");
   EXPECT_EXIT(
       {
         const bool asked = opened(nullptr, CONVMIXER_PRECISION_FP32);
