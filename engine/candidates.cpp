@@ -50,11 +50,13 @@ const KernelTable* fp32_table(const std::string& isa) {
   return nullptr;
 }
 
+constexpr const char* kNoStrassen = "it has no Strassen products, which are asked for";
+
 // Why a variant of floats in pieces is not what is asked for, or gains nothing; or "".
 std::string refuse_pieces(const PlanOptions& options, const Geometry& geometry) {
   if (options.observed) return "calibration reads floats, which it cuts into pieces";
   if (options.strassen == Strassen::kOn) {
-    return "it has no Strassen products, which are asked for";
+    return kNoStrassen;
   }
   return options.isa.empty() ? doubt_pieces(geometry) : "";
 }
@@ -91,6 +93,10 @@ std::vector<Candidate> list_candidates(const PlanOptions& options, const Geometr
     if (!options.isa.empty() && v.isa != options.isa)
       c.refusal = "isa " + options.isa + " is asked for";
     if (options.onednn == OneDnn::kOn) c.refusal = "oneDNN is asked for";
+    if (c.refusal.empty() && options.strassen == Strassen::kOn &&
+        c.table->strassen[kActIdentity] == nullptr) {
+      c.refusal = kNoStrassen;
+    }
     // Far slower than fp32, which is never what somebody wants who did not ask for it.
     if (v.isa == "portable" && c.refusal.empty() && precision != kFp32 && options.isa.empty()) {
       c.refusal = fmt::format("its {} is slow, and runs only where isa portable is asked for",

@@ -15,7 +15,7 @@ struct Costs {
   double tap;    // a depthwise multiply-add, in those of products
 };
 // Of tiles: rates of one core of a Granite Rapids, products 1.0 to 2.3 TFLOP/s, depthwise layers
-// 0.1 to 0.27, weights from L3 some 8 bytes a cycle; of floats in pieces products 0.3, depthwise
+// 0.13 to 0.27, weights from L3 some 8 bytes a cycle; of floats in pieces products 0.3, depthwise
 // layers 0.12, weights some 4 bytes a cycle, since half of them come from memory.
 constexpr Costs kOfVectors{16, 1}, kOfTiles{128, 20}, kOfPieces{40, 2.5};
 
