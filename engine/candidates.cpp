@@ -55,9 +55,7 @@ constexpr const char* kNoStrassen = "it has no Strassen products, which are aske
 // Why a variant of floats in pieces is not what is asked for, or gains nothing; or "".
 std::string refuse_pieces(const PlanOptions& options, const Geometry& geometry) {
   if (options.observed) return "calibration reads floats, which it cuts into pieces";
-  if (options.strassen == Strassen::kOn) {
-    return kNoStrassen;
-  }
+  if (options.strassen == Strassen::kOn) return kNoStrassen;
   return options.isa.empty() ? doubt_pieces(geometry) : "";
 }
 

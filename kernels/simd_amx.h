@@ -112,10 +112,6 @@ inline Vec shifted_taps(Vec taps, int by) {
   return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(
       0xFFFFFFFF, _mm512_or_si512(of_row, second), _mm512_castps_si512(taps)));
 }
-inline Vec floats_of(__m256i bf16) {
-  return _mm512_castsi512_ps(
-      _mm512_maskz_slli_epi32(0xFFFF, _mm512_maskz_cvtepu16_epi32(0xFFFF, bf16), 16));
-}
 // Of 16 bf16.
 inline Vec unpack_cell(const float* src) {
   return floats_of(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(src)));

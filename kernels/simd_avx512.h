@@ -67,8 +67,7 @@ inline Vec upper_halves(Vec low, Vec high) {
 inline Vec store_half_bf16(float* dst, Vec v) {
   const auto halves = (__m256i)_mm512_cvtneps_pbh(v);
   _mm256_store_si256(reinterpret_cast<__m256i*>(dst), halves);
-  return _mm512_castsi512_ps(
-      _mm512_maskz_slli_epi32(0xFFFF, _mm512_maskz_cvtepu16_epi32(0xFFFF, halves), 16));
+  return floats_of(halves);
 }
 // [pixel][channel]
 inline void store_panel_bf16(float* dst, const Vec* v) {

@@ -98,6 +98,20 @@ void write_tensor(OutputFile& file, const Checkpoint& checkpoint, const NewTenso
   weights.let_go();
 }
 
+void refuse_source(const std::string& path, const Checkpoint& checkpoint) {
+  std::error_code error;
+  if (std::filesystem::equivalent(path, checkpoint.name, error)) {
+    throw Error(Code::kInvalidArgument, path + ": expected another file than the one that is read");
+  }
+}
+
+void refuse_direct(const std::string& path, const OutputFile& file) {
+  if (file.is_direct()) {
+    throw Error(Code::kInvalidArgument,
+                path + ": expected a regular file, found a device, a pipe or a standard stream");
+  }
+}
+
 }  // namespace
 
 std::string metadata_text(const Checkpoint& checkpoint, const ModelConfig& config) {
@@ -132,25 +146,20 @@ std::string metadata_text(const Checkpoint& checkpoint, const ModelConfig& confi
 }
 
 void check_destination(const std::string& path, const Checkpoint& checkpoint) {
-  std::error_code error;
-  if (std::filesystem::equivalent(path, checkpoint.name, error)) {
-    throw Error(Code::kInvalidArgument, path + ": expected another file than the one that is read");
-  }
-  const OutputFile place(path);
-  if (place.is_direct()) {
-    throw Error(Code::kInvalidArgument,
-                path + ": expected a regular file, found a device, a pipe or a standard stream");
-  }
+  refuse_source(path, checkpoint);
+  const OutputFile file(path);
+  refuse_direct(path, file);
 }
 
 void write_safetensors(const std::string& path, const Checkpoint& checkpoint,
                        const ModelConfig& config) {
-  check_destination(path, checkpoint);
+  refuse_source(path, checkpoint);
   std::map<std::string, std::string> metadata = checkpoint.metadata;
   metadata[kMetadataKey] = metadata_text(checkpoint, config);
   const std::vector<NewTensor> tensors = new_tensors(checkpoint);
   const std::string header = header_of(path, tensors, metadata);
   OutputFile file(path);
+  refuse_direct(path, file);
   file.write(header.data(), header.size());
   for (const NewTensor& tensor : tensors) write_tensor(file, checkpoint, tensor);
   file.commit();

@@ -13,6 +13,7 @@
 namespace convmixer::test {
 
 inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
+inline int round_up(int a, int multiple) { return ceil_div(a, multiple) * multiple; }
 Activation activation_of(KernelActivation activation);
 
 // Where the pixels of an image lie, in planes or in a panel.

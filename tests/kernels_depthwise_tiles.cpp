@@ -16,7 +16,6 @@
 namespace convmixer::test {
 namespace {
 
-int round_up(int a, int b) { return (a + b - 1) / b * b; }
 int round_down(int a, int b) { return (a >= 0 ? a : a - b + 1) / b * b; }
 
 // Weights and biases are zero, so results are, but for a NaN's cells, in any strips.

@@ -10,8 +10,6 @@
 namespace convmixer::test {
 namespace {
 
-int round_up(int value, int multiple) { return ceil_div(value, multiple) * multiple; }
-
 // A value among others of its size at `memory`: floats, bf16, bytes, or 16 bits of int8.
 void put_value(void* memory, Precision precision, int per_word, std::size_t index, double value,
                bool is_signed) {
