@@ -113,6 +113,34 @@ PackedPointwise pack_patch_embed(const Node& node, const KernelTable& table, Pat
                       [&](int i) { return patch_column(node, order, i); });
 }
 
+// The weights of Winograd's products: kernels/params.h, DepthwiseParams.
+void pack_winograd_taps(const Node& node, int lanes, float* dst) {
+  const int k = node.kernel_size;
+  for (int c = 0; c < node.oc; ++c) {
+    float* const block =
+        dst + static_cast<std::ptrdiff_t>(c / lanes * lanes) * winograd_row(k, 4) * k + c % lanes;
+    const float* const taps = node.weights.data + static_cast<std::ptrdiff_t>(c) * k * k;
+    for (int kx = 0; kx < k; ++kx) {
+      const auto tap = [&](int ky) { return double{taps[ky * k + kx]}; };
+      const auto put = [&](int product, int row, double weight) {
+        block[static_cast<std::ptrdiff_t>((winograd_row(k, product) + row) * k + kx) * lanes] =
+            static_cast<float>(weight);
+      };
+      for (int i = 0; i < k / 3; ++i) {
+        const double g0 = tap(3 * i), g1 = tap(3 * i + 1), g2 = tap(3 * i + 2);
+        put(0, i, (g0 + g1 + g2) / 2);
+        put(1, i, (g0 - g1 + g2) / 2);
+        put(2, i, g0);
+        put(3, i, g2);
+      }
+      for (int ky = k / 3 * 3; ky < k; ++ky) {
+        put(2, k / 3 + ky % 3, tap(ky));
+        put(3, k / 3 + ky % 3, tap(ky));
+      }
+    }
+  }
+}
+
 PackedDepthwise pack_depthwise(const Node& node, const KernelTable& table,
                                const std::vector<float>& dst_scale) {
   const Epilogue epilogue = epilogue_of(node);
@@ -127,15 +155,19 @@ PackedDepthwise pack_depthwise(const Node& node, const KernelTable& table,
   packed.weights = Buffer<float>(static_cast<std::size_t>(blocks * lanes) *
                                  static_cast<std::size_t>(depthwise_words(k, table)));
   float* const dst = packed.weights.data();
-  auto* const halves = reinterpret_cast<std::uint16_t*>(dst);
-  place_taps(node.oc, k, table, [&](std::size_t at, int c, int ky, int kx) {
-    const float weight = node.weights.data[(static_cast<std::ptrdiff_t>(c) * k + ky) * k + kx];
-    if (table.per_word == 1) {
-      dst[at] = weight;
-    } else {
-      halves[at] = to_bf16(weight);
-    }
-  });
+  if (winograd_taps(k, table)) {
+    pack_winograd_taps(node, lanes, dst);
+  } else {
+    auto* const halves = reinterpret_cast<std::uint16_t*>(dst);
+    place_taps(node.oc, k, table, [&](std::size_t at, int c, int ky, int kx) {
+      const float weight = node.weights.data[(static_cast<std::ptrdiff_t>(c) * k + ky) * k + kx];
+      if (table.per_word == 1) {
+        dst[at] = weight;
+      } else {
+        halves[at] = to_bf16(weight);
+      }
+    });
+  }
   node.weights.let_go();
   packed.bias = padded(epilogue.bias, 0.0, node.oc, blocks * lanes);
   packed.src_scale = padded({dst_scale.begin(), dst_scale.end()}, 1.0, node.oc, blocks * lanes);

@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "engine/layout.h"
+#include "engine/weight_order.h"
 #include "kernels/cpu.h"
 
 namespace convmixer {
@@ -18,6 +19,19 @@ struct Costs {
 // 0.13 to 0.27, weights from L3 some 8 bytes a cycle; of floats in pieces products 0.3, depthwise
 // layers 0.12, weights some 4 bytes a cycle, since half of them come from memory.
 constexpr Costs kOfVectors{16, 1}, kOfTiles{128, 20}, kOfPieces{40, 2.5};
+
+// Whether two rows of a depthwise layer are made together. Of two that strips share Winograd's
+// products for one cost 3/4 of both, tiles for one as much as for both.
+bool pairs_rows(const Geometry& g, const KernelTable& table) {
+  return winograd_taps(g.kernel_size, table) ||
+         (taps_in_tiles(g.kernel_size, table) && tap_cell_rows(g.kernel_size) == 2);
+}
+
+// How many rows' depthwise multiply-adds a strip costs.
+double tap_rows_of(int rows, const Geometry& g, const KernelTable& table) {
+  if (rows % 2 == 0 || !pairs_rows(g, table)) return rows;
+  return table.winograd ? rows + 0.5 : rows + 1;
+}
 
 const Costs& costs_of(const KernelTable& table) {
   if (table.pieces > 1) return kOfPieces;
@@ -43,7 +57,13 @@ int most_strip_pixels(const Geometry& g, const KernelTable& table) {
 
 int most_strip_rows(const Geometry& g, const NativePlan& native) {
   if (native.strip_rows != 0) return native.strip_rows;
-  return std::max(1, std::min(g.h, native.strip_pixels / g.w));
+  const int rows = std::max(1, std::min(g.h, native.strip_pixels / g.w)), pixels = (rows + 1) * g.w;
+  // One more, to make pairs, where the panel is no larger than half of L2.
+  const bool odd = rows % 2 == 1 && rows < g.h && pairs_rows(g, *native.table);
+  const std::size_t panel = sizeof(float) * static_cast<std::size_t>(g.dim) *
+                            static_cast<std::size_t>(pixels * native.table->pieces) /
+                            static_cast<std::size_t>(native.table->panel_per_word);
+  return odd && pixels <= kMostSumPixels && panel <= cache_sizes().l2 / 2 ? rows + 1 : rows;
 }
 
 Split choose_split(const Geometry& g, const NativePlan& native, int n, int threads, int oc_tiles) {
@@ -58,7 +78,9 @@ Split choose_split(const Geometry& g, const NativePlan& native, int n, int threa
     const double tasks = static_cast<double>(n) * strips * parts;
     const double rounds = static_cast<double>(static_cast<long>((tasks + threads - 1) / threads));
     const double pixels = static_cast<double>(rows) * g.w;
-    const double cost = rounds * (pixels * taps * costs.tap + (pixels + costs.fetch) * dim / parts);
+    const double tap_pixels = tap_rows_of(rows, g, *native.table) * g.w;
+    const double cost =
+        rounds * (tap_pixels * taps * costs.tap + (pixels + costs.fetch) * dim / parts);
     if (best_cost == 0 || cost < best_cost) {
       best = {rows, strips, parts};
       best_cost = cost;

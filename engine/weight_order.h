@@ -16,8 +16,14 @@ inline bool taps_in_tiles(int kernel_size, const KernelTable& table) {
   return table.taps_in_tiles && kernel_size <= kMostKernelInTiles;
 }
 
+// Whether they are those of Winograd's products, sums of taps.
+inline bool winograd_taps(int kernel_size, const KernelTable& table) {
+  return table.winograd && winograd_kernel(kernel_size);
+}
+
 // Words a lane of a depthwise layer's weights: kernels/params.h, DepthwiseParams.
 inline int depthwise_words(int kernel_size, const KernelTable& table) {
+  if (winograd_taps(kernel_size, table)) return winograd_row(kernel_size, 4) * kernel_size;
   if (taps_in_tiles(kernel_size, table)) {
     return tap_rows(kernel_size) * 16 / tap_cell_rows(kernel_size);
   }
@@ -46,7 +52,8 @@ void place_taps_in_tiles(int channels, int kernel_size, Put put) {
 }
 
 // Calls put(index, c, ky, kx) for each tap of each channel, where `index` is its place among the
-// values (not words) of a depthwise layer's packed weights: n times, where a word holds n.
+// values (not words) of a depthwise layer's packed weights: n times, where a word holds n. Not for
+// Winograd's products.
 template <typename Put>
 void place_taps(int channels, int kernel_size, const KernelTable& table, Put put) {
   if (taps_in_tiles(kernel_size, table)) {

@@ -61,7 +61,9 @@ struct KernelTable {
   void (*strassen[kActCount])(const StrassenParams*);
   void (*strassen_panel)(const StrassenPanelParams*);
   void (*depthwise[kActCount])(const DepthwiseParams*);
-  bool taps_in_tiles;  // up to kMostKernelInTiles, with weights laid out for it
+  // Of depthwise layers up to kMostKernelInTiles, and of winograd_kernel's, weights are laid out
+  // for these (tap_layout.h).
+  bool taps_in_tiles, winograd;
   // The order of a patch's values in the panel is (c, y, x) for f32 and (y, x, c) for u8: whole
   // rows of the source are copied, and the weights are packed in the same order.
   void (*patches_f32)(const PatchParams*);

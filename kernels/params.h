@@ -93,6 +93,13 @@ struct StrassenPanelParams {
 // [tap_rows − r − ky][kx + tap_window_left − pad + 16 / r − 1], and all others are zero. The bias
 // is added last. An infinity or NaN spreads to all pixels of a cell one of whose windows holds it;
 // cells begin at multiples of their width and of r.
+//
+// Where KernelTable::winograd and winograd_kernel(kernel_size), weights are those of Winograd's
+// products (depthwise_winograd.inl.h), [winograd_row(k, 4)][k][lanes]: of product 0 a row
+// (g0 + g1 + g2) / 2 for each three rows g0, g1, g2 of taps, then of product 1 (g0 − g1 + g2) / 2,
+// then of product 2 the g0 and the last k % 3 rows, then of product 3 the g2 and these again. Each
+// is summed over (row, kx) in ascending order; rows 2i and 2i + 1 share products, whatever the
+// range. An infinity may become NaN, as far as its taps reach.
 struct DepthwiseParams {
   const float* src;  // pixel (0, 0) of the plane
   int h, w, kernel_size;

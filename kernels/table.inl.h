@@ -6,6 +6,7 @@
 
 #include "kernels/activation.inl.h"
 #include "kernels/depthwise.inl.h"
+#include "kernels/depthwise_winograd.inl.h"
 #include "kernels/head.inl.h"
 #include "kernels/patch_embed.inl.h"
 #include "kernels/pointwise.inl.h"
@@ -75,11 +76,16 @@ constexpr KernelTable table() {
     t.strassen[kActGelu] = strassen<P, kActGelu>;
     t.strassen_panel = strassen_panel<typename P::Strassen>;
   }
-#ifdef CONVMIXER_DEPTHWISE_TILES
+#if defined(CONVMIXER_DEPTHWISE_TILES)
   t.taps_in_tiles = true;
   t.depthwise[kActIdentity] = depthwise_in_tiles<P, kActIdentity>;
   t.depthwise[kActRelu] = depthwise_in_tiles<P, kActRelu>;
   t.depthwise[kActGelu] = depthwise_in_tiles<P, kActGelu>;
+#elif !defined(CONVMIXER_BF16) && !defined(CONVMIXER_INT8)
+  t.winograd = true;
+  t.depthwise[kActIdentity] = depthwise_of_floats<P, kActIdentity>;
+  t.depthwise[kActRelu] = depthwise_of_floats<P, kActRelu>;
+  t.depthwise[kActGelu] = depthwise_of_floats<P, kActGelu>;
 #else
   t.depthwise[kActIdentity] = depthwise<P, kActIdentity>;
   t.depthwise[kActRelu] = depthwise<P, kActRelu>;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the weights of a depthwise layer lie for matrix tiles: DepthwiseParams in params.h tells what
-// these numbers mean, depthwise_tiles.inl.h why. Static, since objects of other instruction sets
-// include them.
+// How the weights of a depthwise layer lie for matrix tiles and for Winograd's products:
+// DepthwiseParams in params.h tells what these numbers mean, depthwise_tiles.inl.h and
+// depthwise_winograd.inl.h why. Static, since objects of other instruction sets include them.
 #pragma once
 
 namespace convmixer {
@@ -23,6 +23,17 @@ static constexpr int tap_windows(int kernel_size) {
 // Rows of weights of a channel.
 static constexpr int tap_rows(int kernel_size) {
   return tap_cell_rows(kernel_size) == 2 ? 2 * tap_windows(kernel_size) + 1 : kernel_size;
+}
+
+// The kernels whose sums are Winograd's products where KernelTable::winograd.
+constexpr int kMostWinogradKernel = 9;
+static constexpr bool winograd_kernel(int kernel_size) {
+  return kernel_size == 7 || kernel_size == kMostWinogradKernel;
+}
+// The first row of weights of each product; of product 4, which there is not, their number.
+static constexpr int winograd_row(int kernel_size, int product) {
+  const int threes = kernel_size / 3, rest = kernel_size % 3;
+  return product * threes + (product > 2 ? (product - 2) * rest : 0);
 }
 
 }  // namespace convmixer

@@ -36,6 +36,8 @@ struct SessionCase {
 
 // Enough pixels for several strips, an odd number of channel blocks.
 constexpr ModelShape kModel{70, 2, 5, 3, 46, 40};
+// Kernels whose rows are made in pairs; rows of more pixels than half a strip has.
+constexpr ModelShape kPairs{70, 2, 9, 3, 46, 40}, kRowStrips{20, 2, 7, 1, 5, 70};
 // A single pixel a layer: with several threads, the output channels are split.
 constexpr ModelShape kOnePixel{200, 3, 3, 4, 7, 6};
 
@@ -223,7 +225,7 @@ void add_session_tests(const EngineVariant& variant) {
   const auto add = [&](const char* op, const std::string& name, std::function<void()> body) {
     register_test(std::string(op) + "/" + variant.name, name, "", std::move(body));
   };
-  for (const ModelShape& shape : {kModel, kOnePixel}) {
+  for (const ModelShape& shape : {kModel, kPairs, kRowStrips, kOnePixel}) {
     add("batches", shape.text(), [=] { check_batches(variant, shape); });
     add("threads", shape.text(), [=] { check_threads(variant, shape); });
   }

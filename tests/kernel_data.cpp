@@ -2,6 +2,7 @@
 #include "tests/kernel_data.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 
@@ -53,7 +54,41 @@ Framed pack_product(const KernelTable& table, const Layer& layer, int ic) {
 }
 
 // [c_blk][k][k][lanes]
+// Four rows for each three of taps, and two for the one that is left of seven.
+int winograd_words(int kernel_size) { return kernel_size == 9 ? 12 * 9 : 10 * 7; }
+
+// As kernels/params.h tells of DepthwiseParams, each product's rows one after the other.
+Framed pack_winograd_taps(const KernelTable& table, const Layer& layer) {
+  const int k = layer.kernel_size, lanes = table.lanes;
+  Framed packed(static_cast<std::size_t>(winograd_words(k) * round_up(layer.oc, lanes)));
+  std::size_t at = 0;
+  for (int first = 0; first < layer.oc; first += lanes) {
+    const auto put_row = [&](int ky, std::array<double, 3> factors) {
+      for (int kx = 0; kx < k; ++kx) {
+        for (int c = first; c < first + lanes; ++c, ++at) {
+          double sum = 0;
+          for (int i = 0; i < 3 && c < layer.oc; ++i) {
+            const double factor = factors[static_cast<std::size_t>(i)];
+            if (factor == 0) continue;
+            sum +=
+                factor * double{layer.weights[static_cast<std::size_t>((c * k + ky + i) * k + kx)]};
+          }
+          packed[at] = static_cast<float>(sum);
+        }
+      }
+    };
+    for (const std::array<double, 3>& factors :
+         {std::array{0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {1.0, 0.0, 0.0}, {0.0, 0.0, 1.0}}) {
+      int ky = 0;
+      for (; ky + 3 <= k; ky += 3) put_row(ky, factors);
+      for (; ky < k && factors[1] == 0; ++ky) put_row(ky, {1.0, 0.0, 0.0});
+    }
+  }
+  return packed;
+}
+
 Framed pack_taps(const KernelTable& table, const Layer& layer) {
+  if (in_winograd_products(table, layer.kernel_size)) return pack_winograd_taps(table, layer);
   const int lanes = table.lanes, taps = layer.kernel_size * layer.kernel_size;
   const int blocks = ceil_div(layer.oc, lanes);
   Framed packed(static_cast<std::size_t>(blocks) * taps * lanes);
@@ -210,6 +245,10 @@ Layer Layer::pointwise(int ic, int oc, Random& random, bool integers) {
                     random, integers);
 }
 
+bool in_winograd_products(const KernelTable& table, int kernel_size) {
+  return table.winograd && (kernel_size == 7 || kernel_size == 9);
+}
+
 Layer Layer::depthwise(int c, int kernel_size, Random& random, bool integers) {
   const int taps = kernel_size * kernel_size;
   return make_layer(c, c, kernel_size, static_cast<std::size_t>(c) * taps, taps, random, integers);
@@ -291,7 +330,9 @@ void DepthwiseCall::run(KernelActivation activation, int y_begin, int y_end) {
     p.src += b * src_placement.block_stride;
     p.y_begin = y_begin;
     p.y_end = y_end;
-    p.weights += static_cast<ptrdiff_t>(b) * p.kernel_size * p.kernel_size * table.lanes;
+    const int k = p.kernel_size;
+    p.weights += static_cast<ptrdiff_t>(b) * table.lanes *
+                 (in_winograd_products(table, k) ? winograd_words(k) : k * k);
     p.bias += b * table.lanes;
     p.src_scale += b * table.lanes;
     p.scale += b * table.lanes;

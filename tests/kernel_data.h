@@ -79,6 +79,9 @@ struct PointwiseCall {
   PointwiseParams params;
 };
 
+// Whether a depthwise layer's sums are Winograd's products.
+bool in_winograd_products(const KernelTable& table, int kernel_size);
+
 struct DepthwiseCall {
   // src holds (c, h, w) values.
   DepthwiseCall(const KernelTable& table, const Layer& layer, const std::vector<float>& src, int h,
