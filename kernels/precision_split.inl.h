@@ -11,7 +11,8 @@
 // stay floats in memory, which they come from for every image, and are cut for each chunk of
 // pixels, by cutting off, while the tiles multiply what was cut before.
 //
-// Of the vector functions it needs upper_halves besides those of bf16.
+// Of the vector functions it needs upper_halves, nearest_bf16 and store_upper_halves besides those
+// of bf16.
 #pragma once
 
 #include "kernels/precision_bf16.inl.h"
@@ -25,9 +26,13 @@ struct ThreeBf16 : Bf16 {
   static constexpr int kPieces = 3;
   // kLanes channels of a pixel; pieces are `stride` words apart.
   static void store_pieces(float* dst, ptrdiff_t stride, Vec v) {
-    v = sub(v, store_half_bf16(dst, v));
-    v = sub(v, store_half_bf16(dst + stride, v));
-    store_half_bf16(dst + 2 * stride, v);
+#pragma GCC unroll 2
+    for (int i = 1; i < kPieces; ++i, dst += stride) {
+      const Vec piece = nearest_bf16(v);
+      store_upper_halves(dst, piece);
+      v = sub(v, piece);
+    }
+    store_upper_halves(dst, v);  // no more than 8 bits are left
   }
 };
 

@@ -15,13 +15,6 @@ inline uint16_t to_bf16(float v) {
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-inline float from_bf16(uint16_t v) {
-  const uint32_t bits = static_cast<uint32_t>(v) << 16;
-  float value;
-  __builtin_memcpy(&value, &bits, sizeof(value));
-  return value;
-}
-
 // The nearest whole number, ties to even, of |v| ≤ 2²²: floats near 1.5·2²³ are whole.
 inline float to_whole(float v) { return v + 12582912.0f - 12582912.0f; }
 

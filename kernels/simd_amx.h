@@ -87,6 +87,20 @@ inline void transpose(Vec (&v)[16]) {
   }
 }
 
+// Of each lane the nearest bf16, as float; of two the one farther from zero. (A conversion takes
+// the vector units four times as long.)
+inline Vec nearest_bf16(Vec v) {
+  const __m512i above = _mm512_add_epi32(_mm512_castps_si512(v), _mm512_set1_epi32(0x8000));
+  return _mm512_castsi512_ps(_mm512_and_si512(above, _mm512_set1_epi32(-65536)));
+}
+// The upper half of each lane, one behind the other: half a vector.
+inline void store_upper_halves(float* dst, Vec v) {
+  const __m512i order = _mm512_set_epi16(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1,
+                                         31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+  const __m512i halves = _mm512_maskz_permutexvar_epi16(0xFFFFFFFF, order, _mm512_castps_si512(v));
+  __builtin_memcpy(dst, &halves, 32);
+}
+
 #ifdef CONVMIXER_BF16
 inline Vec load_taps(const float* src) { return _mm512_castsi512_ps(_mm512_loadu_si512(src)); }
 // For the sums of a cell of depthwise_tiles.inl.h: pixels 0 to 3 of its first row, of its second,

@@ -63,11 +63,9 @@ inline Vec upper_halves(Vec low, Vec high) {
   const __m512i down = _mm512_maskz_srli_epi32(0xFFFF, _mm512_castps_si512(low), 16);
   return _mm512_castsi512_ps(_mm512_mask_mov_epi16(down, 0xAAAAAAAAu, _mm512_castps_si512(high)));
 }
-// The first half of a vector's words: of each lane the nearest, which it returns.
-inline Vec store_half_bf16(float* dst, Vec v) {
-  const auto halves = (__m256i)_mm512_cvtneps_pbh(v);
-  _mm256_store_si256(reinterpret_cast<__m256i*>(dst), halves);
-  return floats_of(halves);
+// The first half of a vector's words: of each lane the nearest.
+inline void store_half_bf16(float* dst, Vec v) {
+  _mm256_store_si256(reinterpret_cast<__m256i*>(dst), (__m256i)_mm512_cvtneps_pbh(v));
 }
 // [pixel][channel]
 inline void store_panel_bf16(float* dst, const Vec* v) {

@@ -102,16 +102,11 @@ inline void store_plane_bf16(float* dst, const Vec* v) {
 inline Vec upper_halves(Vec low, Vec high) {
   CONVMIXER_EACH_QUAD((Quad)((WordQuad)low.q[i] >> 16 | ((WordQuad)high.q[i] & 0xffff0000u)));
 }
-// The first half of a vector's words: of each lane the nearest, which it returns.
-inline Vec store_half_bf16(float* dst, Vec v) {
+// The first half of a vector's words: of each lane the nearest.
+inline void store_half_bf16(float* dst, Vec v) {
   uint16_t elements[kLanes];
-  Vec rounded;
-  for (int c = 0; c < kLanes; ++c) {
-    elements[c] = to_bf16(v.q[c / 4][c % 4]);
-    rounded.q[c / 4][c % 4] = from_bf16(elements[c]);
-  }
+  for (int c = 0; c < kLanes; ++c) elements[c] = to_bf16(v.q[c / 4][c % 4]);
   __builtin_memcpy(dst, elements, sizeof(elements));
-  return rounded;
 }
 inline void store_panel_int8(float* dst, const Vec* v) {
   store_elements<kInt8PerWord, ByteElement, to_byte>(dst, v, true);

@@ -69,6 +69,16 @@ inline void transpose(Vec (&v)[16]) {
   }
 }
 
+inline Vec nearest_bf16(Vec v) {
+  CONVMIXER_EACH_QUAD((Quad)(((WordQuad)v.q[i] + 0x8000u) & 0xffff0000u));
+}
+inline void store_upper_halves(float* dst, Vec v) {
+  uint16_t halves[2 * kLanes], upper[kLanes];
+  __builtin_memcpy(halves, &v, sizeof(halves));
+  for (int i = 0; i < kLanes; ++i) upper[i] = halves[2 * i + 1];
+  __builtin_memcpy(dst, upper, sizeof(upper));
+}
+
 inline Vec load_taps(const float* src) {
   alignas(64) float words[16];
   __builtin_memcpy(words, src, sizeof(words));
