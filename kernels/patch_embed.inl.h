@@ -50,8 +50,10 @@ struct PanelColumns {
   }
   // Of a column, or of as much of it as is written at once.
   void end(T* to) {
-    while ((to - parts[now].values) % kLanes != 0) *to++ = 0;
-    parts[now].count = static_cast<int>(to - parts[now].values);
+    const int count = static_cast<int>(to - parts[now].values);
+    const int blocks = (count + kLanes - 1) / kLanes;
+    if (count < blocks * kLanes) __builtin_memset(to, 0, kLanes * sizeof(T));
+    parts[now].count = blocks * kLanes;
     now = 1 - now;
     write(parts[now]);
   }
@@ -77,6 +79,8 @@ void patches(const PatchParams* params) {
   const T* const src = static_cast<const T*>(p.src);
   const int size = p.patch_size;
   constexpr int kValues = kChannelsLast ? 3 : 1;  // of a pixel, side by side
+  const int run_values = size * kValues;
+  const bool fits = 3 * size * size <= PanelColumns<P, T>::kMost;  // into a part
   const ptrdiff_t plane = static_cast<ptrdiff_t>(p.h) * p.w;
   PanelColumns<P, T> columns(p.panel_block_stride * P::kPerWord, p.scale);
   int row = p.first / p.w_out, column = p.first % p.w_out;
@@ -87,7 +91,12 @@ void patches(const PatchParams* params) {
     for (int c = 0; c < 3 / kValues; ++c) {
       const T* run = first + c * plane;
       for (int ky = 0; ky < size; ++ky, run += ptrdiff_t{p.w} * kValues) {
-        to = columns.put(to, run, size * kValues);
+        if (fits) {
+          copy_values(to, run, run_values);
+          to += run_values;
+        } else {
+          to = columns.put(to, run, run_values);
+        }
       }
     }
     columns.end(to);
