@@ -38,10 +38,14 @@ inline void accumulate(Vec& sum, Vec a, Vec b) {
 // (The forms with a full mask are the same instructions; g++ 12 warns inside the unmasked ones.)
 inline Vec max(Vec bound, Vec x) { return _mm512_maskz_max_ps(0xFFFF, bound, x); }
 inline Vec min(Vec bound, Vec x) { return _mm512_maskz_min_ps(0xFFFF, bound, x); }
-inline Vec abs(Vec x) { return _mm512_abs_ps(x); }
-// table[i], where i is the lowest 4 bits of each float.
+// min(|bound|, |x|), and bound where x is NaN.
+inline Vec least_absolute(Vec bound, Vec x) { return _mm512_maskz_range_ps(0xFFFF, bound, x, 10); }
+// v − round(4·v) / 4
+inline Vec beyond_quarters(Vec v) { return _mm512_maskz_reduce_ps(0xFFFF, v, 0x20); }
+// table[i] of 32, where i is the lowest 5 bits of each float.
 inline Vec lookup(const float* table, Vec index) {
-  return _mm512_maskz_permutexvar_ps(0xFFFF, _mm512_castps_si512(index), load(table));
+  return _mm512_maskz_permutex2var_ps(0xFFFF, load(table), _mm512_castps_si512(index),
+                                      load(table + kLanes));
 }
 
 // The same word in every lane.

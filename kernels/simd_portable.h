@@ -68,14 +68,23 @@ inline Vec max(Vec bound, Vec x) { CONVMIXER_EACH_QUAD(bound.q[i] > x.q[i] ? bou
 inline Vec min(Vec bound, Vec x) { CONVMIXER_EACH_QUAD(bound.q[i] < x.q[i] ? bound.q[i] : x.q[i]); }
 
 inline Vec abs(Vec x) { CONVMIXER_EACH_QUAD(x.q[i] < 0 ? -x.q[i] : x.q[i]); }
-// table[i], where i is the lowest 4 bits of each float.
+// min(|bound|, |x|), and bound where x is NaN.
+inline Vec least_absolute(Vec bound, Vec x) {
+  const Vec size = abs(x);
+  CONVMIXER_EACH_QUAD(size.q[i] < bound.q[i] ? size.q[i] : bound.q[i]);
+}
+// v − round(4·v) / 4
+inline Vec beyond_quarters(Vec v) {
+  CONVMIXER_EACH_QUAD(v.q[i] - (v.q[i] + 3145728.0f - 3145728.0f));
+}
+// table[i] of 32, where i is the lowest 5 bits of each float.
 inline Vec lookup(const float* table, Vec index) {
   Vec r;
   for (int i = 0; i < kLanes; ++i) {
     const float value = index.q[i / 4][i % 4];
     uint32_t bits;
     __builtin_memcpy(&bits, &value, sizeof(bits));
-    r.q[i / 4][i % 4] = table[bits & 15];
+    r.q[i / 4][i % 4] = table[bits & 31];
   }
   return r;
 }
