@@ -36,13 +36,11 @@ inline void gelu_power(V (&x)[N]) {
   for (int k = 0; k < N; ++k) x[k] = sub(max(set1(0.0f), x[k]), div(a[k], q[k]));
 }
 
-// The same to 9e-8, in 14 operations of which 5 are table lookups, where those take turns with the
-// multiply-adds on other ports: max(x, 0) − t(|x|), where t(a) = a·Φ(−a) is piecewise a polynomial
-// in a − i/4, i = round(4·a). Adding 1.5·2²¹ rounds to quarters, and leaves i in the lowest bits of
-// the sum. Where the last piece ends t is 0 to 1e-13.
-template <typename V>
-inline V gelu_pieces(V x) {
-  constexpr float kRound = 3145728.0f;
+// The coefficients of gelu_pieces, a row each, of 32 pieces.
+template <int kDegree>
+struct PiecesOf;
+template <>
+struct PiecesOf<4> {
   alignas(64) static constexpr float kT[][32] = {
       {0.0f,           0.10032342f,    0.15426877f,    0.16997051f,    0.15865526f,
        0.13206221f,    0.1002108f,     0.070103526f,   0.045500264f,   0.027505063f,
@@ -80,12 +78,48 @@ inline V gelu_pieces(V x) {
        7.066188e-08f,   1.7112233e-08f, 3.863066e-09f,  8.1354096e-10f, 1.5992684e-10f,
        2.936257e-11f,   5.0373685e-12f},
   };
-  constexpr int kDegree = sizeof(kT) / sizeof(kT[0]) - 1;
+};
+template <>
+struct PiecesOf<2> {
+  alignas(64) static constexpr float kT[][32] = {
+      {0.0f,           0.10031994f,    0.1542667f,      0.16997021f,    0.15865648f,
+       0.1320643f,     0.100213f,      0.070105284f,    0.045500867f,   0.027505532f,
+       0.015524196f,   0.00819416f,    0.0040494474f,   0.001875117f,   0.0008140501f,
+       0.00033147197f, 0.00012663439f, 4.5401353e-05f,  1.5278372e-05f, 4.8265583e-06f,
+       1.4315209e-06f, 3.9865276e-07f, 1.04245714e-07f, 2.5598306e-08f, 5.9029914e-09f,
+       1.2783671e-09f, 2.5999966e-10f, 4.9662965e-11f,  8.909264e-12f,  1.5010853e-12f,
+       2.375345e-13f,  3.5302714e-14f},
+      {0.4999751f,      0.30536693f,     0.13379025f,     0.0022867986f,   -0.081900425f,
+       -0.121575885f,   -0.12680505f,    -0.11064889f,    -0.0852312f,     -0.059336666f,
+       -0.037802942f,   -0.022201244f,   -0.012075463f,   -0.006102001f,   -0.0028710964f,
+       -0.0012598998f,  -0.00051626f,    -0.00019772194f, -7.083012e-05f,  -2.3747414e-05f,
+       -7.4552163e-06f, -2.1924168e-06f, -6.0415675e-07f, -1.5604924e-07f, -3.7788777e-08f,
+       -8.581085e-09f,  -1.8275806e-09f, -3.6511758e-10f, -6.8433585e-11f, -1.2034769e-11f,
+       -1.9860203e-12f, -3.0757254e-13f},
+      {-0.39790583f,   -0.37346625f,   -0.3073959f,    -0.21634893f,   -0.121377125f,
+       -0.04062043f,   0.015486633f,   0.045270074f,   0.053696964f,   0.048450936f,
+       0.037237212f,   0.025352068f,   0.01559055f,    0.008755514f,   0.004521027f,
+       0.0021562881f,  0.00095297897f, 0.00039118974f, 0.00014941412f, 5.31736e-05f,
+       1.7651324e-05f, 5.470419e-06f,  1.5839535e-06f, 4.2875197e-07f, 1.0855093e-07f,
+       2.571659e-08f,  5.7030554e-09f, 1.1842853e-09f, 2.3034666e-10f, 4.1975073e-11f,
+       7.167696e-12f,  1.1471765e-12f},
+  };
+};
+
+// The same in 14 operations of degree 4, to 9e-8, or 10 of degree 2, to 7e-5, where results are
+// rounded to bf16. Of these 5 or 3 are table lookups, where those take turns with the multiply-adds
+// on other ports: max(x, 0) − t(|x|), where t(a) = a·Φ(−a) is piecewise a polynomial in a − i/4, i
+// = round(4·a). Adding 1.5·2²¹ rounds to quarters, and leaves i in the lowest bits of the sum.
+// Where the last piece ends t is 0 to 1e-13.
+template <int kDegree, typename V>
+inline V gelu_pieces(V x) {
+  constexpr float kRound = 3145728.0f;
+  const auto& table = PiecesOf<kDegree>::kT;
   const V a = least_absolute(set1(7.874f), x);
   const V index = add(a, set1(kRound)), r = beyond_quarters(a);
-  V t = lookup(kT[kDegree], index);
+  V t = lookup(table[kDegree], index);
 #pragma GCC unroll 8
-  for (int k = kDegree - 1; k >= 0; --k) t = fma(t, r, lookup(kT[k], index));
+  for (int k = kDegree - 1; k >= 0; --k) t = fma(t, r, lookup(table[k], index));
   return sub(max(set1(0.0f), x), t);
 }
 
@@ -108,13 +142,14 @@ inline Vec gelu_short(Vec x) {
 
 template <class P, bool kPieces, typename V, int N>
 inline void gelu(V (&x)[N]) {
+  constexpr bool kBytes = P::kPrecision == kInt8;  // the same ones in all variants
   if constexpr (P::kExactGelu && !kPieces) {
     gelu_power(x);
   } else {
 #pragma GCC unroll 4
     for (int k = 0; k < N; ++k) {
-      if constexpr (P::kExactGelu) {
-        x[k] = gelu_pieces(x[k]);
+      if constexpr (kPieces && !kBytes) {
+        x[k] = gelu_pieces < P::kExactGelu ? 4 : 2 > (x[k]);
       } else {
         x[k] = gelu_short(x[k]);
       }
