@@ -58,7 +58,8 @@ int most_strip_pixels(const Geometry& g, const KernelTable& table) {
 int most_strip_rows(const Geometry& g, const NativePlan& native) {
   if (native.strip_rows != 0) return native.strip_rows;
   const int rows = std::max(1, std::min(g.h, native.strip_pixels / g.w)), pixels = (rows + 1) * g.w;
-  // One more, to make pairs, where the panel is no larger than half of L2.
+  // One more, to make pairs, where that many pixels are summed at once and the panel is no larger
+  // than half of L2.
   const bool odd = rows % 2 == 1 && rows < g.h && pairs_rows(g, *native.table);
   const std::size_t panel = sizeof(float) * static_cast<std::size_t>(g.dim) *
                             static_cast<std::size_t>(pixels * native.table->pieces) /

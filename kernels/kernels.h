@@ -61,8 +61,8 @@ struct KernelTable {
   void (*strassen[kActCount])(const StrassenParams*);
   void (*strassen_panel)(const StrassenPanelParams*);
   void (*depthwise[kActCount])(const DepthwiseParams*);
-  // Of depthwise layers up to kMostKernelInTiles, and of winograd_kernel's, weights are laid out
-  // for these (tap_layout.h).
+  // Depthwise weights are laid out for matrix tiles up to kMostKernelInTiles, for Winograd's
+  // products where winograd_kernel (tap_layout.h, DepthwiseParams).
   bool taps_in_tiles, winograd;
   // The order of a patch's values in the panel is (c, y, x) for f32 and (y, x, c) for u8: whole
   // rows of the source are copied, and the weights are packed in the same order.

@@ -99,7 +99,8 @@ struct StrassenPanelParams {
 // (g0 + g1 + g2) / 2 for each three rows g0, g1, g2 of taps, then of product 1 (g0 − g1 + g2) / 2,
 // then of product 2 the g0 and the last k % 3 rows, then of product 3 the g2 and these again. Each
 // is summed over (row, kx) in ascending order; rows 2i and 2i + 1 share products, whatever the
-// range. An infinity may become NaN, as far as its taps reach.
+// range. Infinities, of `src` or of weights, may become NaN as far as taps reach, and so may values
+// from 2^127 on, two of which may have an infinite sum; taps beside the image count too (0 · ∞).
 struct DepthwiseParams {
   const float* src;  // pixel (0, 0) of the plane
   int h, w, kernel_size;

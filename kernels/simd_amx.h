@@ -88,7 +88,7 @@ inline void transpose(Vec (&v)[16]) {
 }
 
 // Of each lane the nearest bf16, as float; of two the one farther from zero. (A conversion takes
-// the vector units four times as long.)
+// the vector units twice as long.)
 inline Vec nearest_bf16(Vec v) {
   const __m512i above = _mm512_add_epi32(_mm512_castps_si512(v), _mm512_set1_epi32(0x8000));
   return _mm512_castsi512_ps(_mm512_and_si512(above, _mm512_set1_epi32(-65536)));

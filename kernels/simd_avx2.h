@@ -17,7 +17,7 @@ constexpr int kLanes = 8;
 // loads, and 12 chains cover 2 ports × 4 cycles of latency.
 constexpr int kPixelTile = 6;
 // The weights of a part, 16 KiB, lie in an L1 cache of 32 KiB beside the sums, 64 bytes for each of
-// up to 96 pixels, and the panel that streams through.
+// up to 128 pixels, and the panel that streams through.
 constexpr int kSumWords = 256;
 constexpr int kWordUnroll = 16;  // all of a block: a loop costs as many instructions as two pixels
 // 8 accumulators cover 2 ports × 4 cycles of latency; the inputs are memory operands.

@@ -38,7 +38,7 @@ inline void accumulate(Vec& sum, Vec a, Vec b) {
 // (The forms with a full mask are the same instructions; g++ 12 warns inside the unmasked ones.)
 inline Vec max(Vec bound, Vec x) { return _mm512_maskz_max_ps(0xFFFF, bound, x); }
 inline Vec min(Vec bound, Vec x) { return _mm512_maskz_min_ps(0xFFFF, bound, x); }
-// min(|bound|, |x|), and bound where x is NaN.
+// min(bound, |x|) where bound ≥ 0, and bound where x is NaN.
 inline Vec least_absolute(Vec bound, Vec x) { return _mm512_maskz_range_ps(0xFFFF, bound, x, 10); }
 // v − round(4·v) / 4
 inline Vec beyond_quarters(Vec v) { return _mm512_maskz_reduce_ps(0xFFFF, v, 0x20); }

@@ -68,7 +68,7 @@ inline Vec max(Vec bound, Vec x) { CONVMIXER_EACH_QUAD(bound.q[i] > x.q[i] ? bou
 inline Vec min(Vec bound, Vec x) { CONVMIXER_EACH_QUAD(bound.q[i] < x.q[i] ? bound.q[i] : x.q[i]); }
 
 inline Vec abs(Vec x) { CONVMIXER_EACH_QUAD(x.q[i] < 0 ? -x.q[i] : x.q[i]); }
-// min(|bound|, |x|), and bound where x is NaN.
+// min(bound, |x|) where bound ≥ 0, and bound where x is NaN.
 inline Vec least_absolute(Vec bound, Vec x) {
   const Vec size = abs(x);
   CONVMIXER_EACH_QUAD(size.q[i] < bound.q[i] ? size.q[i] : bound.q[i]);

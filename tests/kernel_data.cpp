@@ -53,7 +53,6 @@ Framed pack_product(const KernelTable& table, const Layer& layer, int ic) {
   return packed;
 }
 
-// [c_blk][k][k][lanes]
 // Four rows for each three of taps, and two for the one that is left of seven.
 int winograd_words(int kernel_size) { return kernel_size == 9 ? 12 * 9 : 10 * 7; }
 
@@ -87,6 +86,7 @@ Framed pack_winograd_taps(const KernelTable& table, const Layer& layer) {
   return packed;
 }
 
+// [c_blk][k][k][lanes], or Winograd's products.
 Framed pack_taps(const KernelTable& table, const Layer& layer) {
   if (in_winograd_products(table, layer.kernel_size)) return pack_winograd_taps(table, layer);
   const int lanes = table.lanes, taps = layer.kernel_size * layer.kernel_size;

@@ -13,8 +13,8 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-// A multiple of max(1, x); of the short form of max(1, |x|), but of the clamp (−3.7) wherever x is
-// less and GELU has come to about 0.
+// A multiple of max(1, x); of the short form (int8's, and bf16's without pieces) of max(1, |x|),
+// but of the clamp (−3.7) wherever x is less and GELU has come to about 0.
 double gelu_limit(const KernelTable& table, double x) {
   if (table.precision != kFp32) return 9e-5 * std::max(1.0, std::max(x, std::min(-x, 3.7)));
   const double limit = table.lanes == 16 ? 1.5e-7 : kGeluLimit;  // pieces; one power

@@ -88,18 +88,19 @@ void check_row_ranges(const KernelTable& table) {
 }
 
 // Rows outside the range stay as they were.
-void check_other_rows_untouched(const KernelTable& table) {
-  const Shape s{table.lanes, 3, 5, 6};
+void check_other_rows_untouched(const KernelTable& table, int k, int begin, int end) {
+  const Shape s{table.lanes, k, 5, 6};
   Random random(19);
   DepthwiseCall call(table, Layer::depthwise(s.c, s.k, random, false), values(random, s, false),
-                     s.h, s.w, 1);
-  call.run(kActRelu, 2, 4);
+                     s.h, s.w, k / 2);
+  call.run(kActRelu, begin, end);
   for (int p = 0; p < s.h * s.w; ++p) {
     const int y = p / s.w;
     for (int c = 0; c < s.c; ++c) {  // all lanes of the block
       for (int piece = 0; piece < table.pieces; ++piece) {
         const auto word = static_cast<std::size_t>(call.dst_placement.word(c, p, piece));
-        ASSERT_EQ(call.dst.untouched(word), y < 2 || y >= 4) << "channel " << c << ", row " << y;
+        ASSERT_EQ(call.dst.untouched(word), y < begin || y >= end)
+            << "channel " << c << ", row " << y;
       }
     }
   }
@@ -164,7 +165,14 @@ KernelTests depthwise_tests(const KernelTable& table) {
     add(text(s), [=](const KernelTable& t) { check_accuracy(t, s); });
   }
   add("any_row_range", check_row_ranges);
-  add("other_rows_untouched", check_other_rows_untouched);
+  add("other_rows_untouched", [](const KernelTable& t) {
+    for (const int k : {3, 7, 9}) {
+      for (const auto& [begin, end] : {std::pair{2, 4}, {1, 4}, {3, 4}, {2, 3}, {0, 5}}) {
+        SCOPED_TRACE(fmt::format("kernel {}, rows {} to {}", k, begin, end));
+        check_other_rows_untouched(t, k, begin, end);
+      }
+    }
+  });
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   const float nan_of_ones = std::bit_cast<float>(0x7fffffffu);  // which rounding up overflows

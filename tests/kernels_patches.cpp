@@ -162,9 +162,12 @@ void check_mean(const KernelTable& table, int c, int h, int w, bool integers) {
 
 KernelTests patch_tests(const KernelTable& table) {
   KernelTests tests;
-  for (const Image s : {Image{1, 1, 1}, Image{5, 3, 1}, Image{7, 9, 2}, Image{10, 11, 3},
-                        Image{32, 32, 4}, Image{31, 17, 5}, Image{28, 22, 7}, Image{29, 45, 14},
-                        Image{16, 33, 16}, Image{70, 75, 35}, Image{180, 180, 180}}) {
+  // The last that fit into a part (patch_embed.inl.h) and the first that do not: 9, 10, of vectors
+  // of 8, and 13, 14, of 16.
+  for (const Image s :
+       {Image{1, 1, 1}, Image{5, 3, 1}, Image{7, 9, 2}, Image{10, 11, 3}, Image{32, 32, 4},
+        Image{31, 17, 5}, Image{28, 22, 7}, Image{19, 28, 9}, Image{20, 31, 10}, Image{26, 40, 13},
+        Image{29, 45, 14}, Image{16, 33, 16}, Image{70, 75, 35}, Image{180, 180, 180}}) {
     for (const bool u8 : {false, true}) {
       const std::string type = u8 ? "_u8" : "_f32";
       tests.push_back(
