@@ -17,22 +17,22 @@ inline void gelu_power(V (&x)[N]) {
                           9.060738e-05f, -1.5152612e-05f, 2.9527928e-06f};
   constexpr int kDegree = sizeof(kQ) / sizeof(kQ[0]) - 1;
   V a[N], q[N];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int k = 0; k < N; ++k) {
-    a[k] = min(set1(10.0f), abs(x[k]));
+    a[k] = least_absolute(set1(10.0f), x[k]);
     q[k] = set1(kQ[kDegree]);
   }
 #pragma GCC unroll 8
   for (int i = kDegree - 1; i >= 0; --i) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int k = 0; k < N; ++k) q[k] = fma(q[k], a[k], set1(kQ[i]));
   }
 #pragma GCC unroll 3
   for (int i = 0; i < 3; ++i) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int k = 0; k < N; ++k) q[k] = mul(q[k], q[k]);
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int k = 0; k < N; ++k) x[k] = sub(max(set1(0.0f), x[k]), div(a[k], q[k]));
 }
 
@@ -123,67 +123,68 @@ inline V gelu_pieces(V x) {
   return sub(max(set1(0.0f), x), t);
 }
 
-// The same to 9e-5 of max(1, |x|), in 12 operations, for int8 and, without pieces, for bf16:
-// Φ(x) = 1/2 + x·P(s), s = 2x²/c² − 1, for |x| ≤ c = 3.7. Below −c the factor x is clamped too: −∞
-// gives about 0 and not NaN. In s the coefficients keep digits that they would lose in x².
+// The same to 1.7e-4 in 9 operations (10 with AVX2), for int8: t(a) = a·Q(a) for a ≤ 3.9, and
+// t(3.9) beyond.
 inline Vec gelu_short(Vec x) {
-  constexpr float kClamp = 3.7f;
-  constexpr float kP[] = {0.18942212f,  -0.08824737f,  0.05472113f,  -0.032430235f,
-                          0.019034708f, -0.010966217f, 0.0035779006f};
-  constexpr int kDegree = sizeof(kP) / sizeof(kP[0]) - 1;
-  const Vec above = max(set1(-kClamp), x);
-  const Vec clamped = min(set1(kClamp), above);
-  const Vec s = fma(mul(clamped, clamped), set1(2.0f / (kClamp * kClamp)), set1(-1.0f));
-  Vec p = set1(kP[kDegree]);
+  constexpr float kQ[] = {-0.4994536f,  0.38616067f,  0.05025946f,   -0.14562649f,
+                          0.059771825f, -0.01034824f, 0.00067527307f};  // of −t
+  constexpr int kDegree = sizeof(kQ) / sizeof(kQ[0]) - 1;
+  const Vec a = least_absolute(set1(3.9f), x);
+  Vec q = set1(kQ[kDegree]);
 #pragma GCC unroll 8
-  for (int i = kDegree - 1; i >= 0; --i) p = fma(p, s, set1(kP[i]));
-  return mul(above, fma(clamped, p, set1(0.5f)));
+  for (int i = kDegree - 1; i >= 0; --i) q = fma(q, a, set1(kQ[i]));
+  return fma(q, a, max(set1(0.0f), x));
 }
 
 template <class P, bool kPieces, typename V, int N>
 inline void gelu(V (&x)[N]) {
-  constexpr bool kBytes = P::kPrecision == kInt8;  // which all variants round alike
-  constexpr int kDegree = P::kExactGelu ? 4 : 2;
-  if constexpr (P::kExactGelu && !kPieces) {
+  constexpr int kDegree = P::kPrecision == kFp32 ? 4 : 2;
+  if constexpr (P::kPrecision == kFp32 && !kPieces) {
     gelu_power(x);
   } else {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int k = 0; k < N; ++k) {
-      if constexpr (kPieces && !kBytes) {
-        x[k] = gelu_pieces<kDegree>(x[k]);
-      } else {
+      if constexpr (P::kPrecision == kInt8) {
         x[k] = gelu_short(x[k]);
+      } else {
+        x[k] = gelu_pieces<kDegree>(x[k]);
       }
     }
   }
 }
 
-// Of N vectors side by side, since each is a chain of operations that wait for each other.
+// Vectors side by side in an epilogue, since each is a chain of operations that wait for each
+// other.
+constexpr int kSideBySide = 8;
+
 template <KernelActivation A, class P, int N>
 inline void activate(Vec (&x)[N]) {
   if constexpr (A == kActRelu) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int k = 0; k < N; ++k) x[k] = max(set1(0.0f), x[k]);
   }
   if constexpr (A == kActGelu) gelu<P, kGeluPieces>(x);
 }
 
-// As many vectors at a time as there are, in pairs: body(i, n) of vectors i … i + n − 1, where
-// n.value is a constant.
+// kMost at a time, then what is left in pairs, then one: body(i, n) of i … i + n − 1, where n.value
+// is a constant.
 template <int N>
 struct Count {
   static constexpr int value = N;
 };
-template <typename Body>
-inline void in_pairs(ptrdiff_t count, Body body) {
+template <int kMost, typename Body>
+inline void side_by_side(ptrdiff_t count, Body body) {
   ptrdiff_t i = 0;
-  for (; i + 2 <= count; i += 2) body(i, Count<2>());
-  if (i < count) body(i, Count<1>());
+  for (; i + kMost <= count; i += kMost) body(i, Count<kMost>());
+  if constexpr (kMost > 1) {
+    side_by_side<(kMost > 2 ? 2 : 1)>(
+        count - i, [&](ptrdiff_t j, auto n) __attribute__((always_inline)) { body(i + j, n); });
+  }
 }
 
 template <KernelActivation A, class P>
 void activation(const float* src, float* dst, ptrdiff_t n) {
-  in_pairs(
+  side_by_side<kSideBySide>(
       n / kLanes, [&](ptrdiff_t i, auto count) __attribute__((always_inline)) {
         Vec x[count.value];
         for (int k = 0; k < count.value; ++k) x[k] = load(src + (i + k) * kLanes);

@@ -132,19 +132,20 @@ struct DepthwiseEpilogue {
   template <int kGroups>
   void store_groups(const float* sums, const float* src, float* dst) const {
     constexpr int kGroup = P::kPerWord, kVecs = kGroups * kGroup;
-    Vec u[kVecs], h[kVecs];
-#pragma GCC unroll 4
+    Vec u[kVecs];
+#pragma GCC unroll 8
     for (int i = 0; i < kVecs; ++i) {
       u[i] = load(sums + i * kLanes);
-      h[i] = mul(src_scale, P::unpack(load(src + i / kGroup * kLanes), i % kGroup));
-      if constexpr (P::kUnscale) {
-        u[i] = fma(P::to_float(u[i]), unscale, bias);
-        h[i] = add(h[i], shift);
-      }
+      if constexpr (P::kUnscale) u[i] = fma(P::to_float(u[i]), unscale, bias);
     }
     activate<A, P>(u);
-#pragma GCC unroll 4
-    for (int i = 0; i < kVecs; ++i) u[i] = fma(scale, u[i], h[i]);
+#pragma GCC unroll 8
+    for (int i = 0; i < kVecs; ++i) {
+      const Vec residual = P::unpack(load(src + i / kGroup * kLanes), i % kGroup);
+      u[i] = fma(scale, u[i],
+                 P::kUnscale ? fma(src_scale, residual, shift) : mul(src_scale, residual));
+    }
+#pragma GCC unroll 8
     for (int g = 0; g < kGroups; ++g)
       P::Products::store_panel(dst + g * kGroup * kDstPixel<P>, u + g * kGroup);
   }
@@ -152,17 +153,12 @@ struct DepthwiseEpilogue {
   // Of a tile: `src` are its groups, dst the panel's pixels.
   void store_all(const float* sums, const float* src, int groups, float* dst) const {
     constexpr int kGroup = P::kPerWord;
-    if constexpr (kGroup == 1) {  // else a group has vectors enough side by side
-      in_pairs(
-          groups, [&](ptrdiff_t g, auto count) __attribute__((always_inline)) {
-            store_groups<count.value>(sums + g * kLanes, src + g * kLanes, dst + g * kDstPixel<P>);
-          });
-    } else {
-      for (int g = 0; g < groups; ++g) {
-        store_groups<1>(sums + g * kGroup * kLanes, src + g * kLanes,
-                        dst + g * kGroup * kDstPixel<P>);
-      }
-    }
+    constexpr int kGroupsAtOnce = kGroup == 1 ? 2 : 1;  // more are no faster
+    side_by_side<kGroupsAtOnce>(
+        groups, [&](ptrdiff_t g, auto count) __attribute__((always_inline)) {
+          store_groups<count.value>(sums + g * kGroup * kLanes, src + g * kLanes,
+                                    dst + g * kGroup * kDstPixel<P>);
+        });
   }
 };
 

@@ -185,18 +185,18 @@ struct DepthwiseTilesOf {
     const Vec bias[2] = {broadcast(p.bias + c), broadcast(p.bias + c + 1)},
               scale[2] = {broadcast(p.scale + c), broadcast(p.scale + c + 1)},
               src_scale[2] = {broadcast(p.src_scale + c), broadcast(p.src_scale + c + 1)};
-#pragma GCC unroll 4
-    for (int s = 0; s < kCells; ++s) {
-      Vec u[2];
-#pragma GCC unroll 2
-      for (int i = 0; i < 2; ++i) u[i] = add(load(memory.sums[c / 2 % 2][i][s][m]), bias[i]);
-      activate<A, P>(u);
-#pragma GCC unroll 2
-      for (int i = 0; i < 2; ++i) {
-        u[i] = fma(scale[i], u[i], mul(src_scale[i], own_inputs(c + i, s, m)));
-      }
-      P::store_plane(memory.results[s][m][c / 2], u);
+    Vec u[2 * kCells];
+#pragma GCC unroll 8
+    for (int i = 0; i < 2 * kCells; ++i) {
+      u[i] = add(load(memory.sums[c / 2 % 2][i % 2][i / 2][m]), bias[i % 2]);
     }
+    activate<A, P>(u);
+#pragma GCC unroll 8
+    for (int i = 0; i < 2 * kCells; ++i) {
+      u[i] = fma(scale[i % 2], u[i], mul(src_scale[i % 2], own_inputs(c + i % 2, i / 2, m)));
+    }
+#pragma GCC unroll 4
+    for (int s = 0; s < kCells; ++s) P::store_plane(memory.results[s][m][c / 2], u + 2 * s);
   }
 
   // Two cells from (y, x) on, one below the other, of all channels to the panel; kWhole: all of

@@ -122,7 +122,7 @@ struct PointwiseEpilogue {
   // Of N pixels.
   template <int N>
   void finish(const float* sums, Vec (&x)[N]) const {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int k = 0; k < N; ++k) {
       const Vec sum = load(sums + k * kOcTile);
       if constexpr (P1::kUnscale) {
@@ -132,7 +132,7 @@ struct PointwiseEpilogue {
       }
     }
     activate<A, P2>(x);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int k = 0; k < N; ++k) x[k] = fma(scale, x[k], shift);
   }
 
@@ -140,7 +140,7 @@ struct PointwiseEpilogue {
   void store_all(const PointwiseParams& p, const float* sums, const int32_t* offset, int pixels,
                  int x, float* dst) const {
     if constexpr (P2::kPerWord == 1) {
-      in_pairs(
+      side_by_side<kSideBySide>(
           pixels, [&](ptrdiff_t i, auto count) __attribute__((always_inline)) {
             Vec v[count.value];
             finish(sums + i * kOcTile, v);
@@ -154,41 +154,67 @@ struct PointwiseEpilogue {
   void store_groups(const PointwiseParams& p, const float* sums, const int32_t* offset, int pixels,
                     int x, float* dst) const {
     constexpr int kGroup = P2::kPerWord, kDiffused = P2::kDiffusedPixels;
+    constexpr int kGroupsAtOnce = kSideBySide / kGroup;
     static_assert(kDiffused == 0 || (kDiffused % kGroup == 0 && kMostSumPixels % kDiffused == 0),
                   "a call begins with the first of those that share errors");
     Vec left_over = set1(0.0f);
-    for (int i = 0; i < pixels;) {
-      float* const to = dst + offset[i];
+    for (int i = 0, n; i < pixels; i += n) {
       const int left = p.row_pixels - x < pixels - i ? p.row_pixels - x : pixels - i;
-      const int n = left < kGroup ? left : kGroup;
-      Vec v[kGroup];
+      const float* const from = sums + i * kOcTile;
       if constexpr (kDiffused != 0) left_over = x % kDiffused == 0 ? set1(0.0f) : left_over;
-      if (n == kGroup) {
-        finish(sums + i * kOcTile, v);
-        diffuse<kGroup>(v, left_over);
-        P2::store_plane(to, v);
+      if (left >= kGroupsAtOnce * kGroup) {
+        n = store_whole<kGroupsAtOnce>(from, offset + i, dst, left_over);
+      } else if (left >= kGroup) {
+        n = store_whole<1>(from, offset + i, dst, left_over);
       } else {
+        n = left;
+        Vec v[kGroup];
         for (int k = 0; k < n; ++k) {
           Vec one[1];
-          finish(sums + (i + k) * kOcTile, one);
-          diffuse<1>(one, left_over);
+          finish(from + k * kOcTile, one);
+          diffuse(one, left_over);
           v[k] = one[0];
         }
         for (int k = n; k < kGroup; ++k) v[k] = P2::border_value(border);
-        P2::store_plane(to, v);
+        P2::store_plane(dst + offset[i], v);
       }
-      i += n;
       x += n;
       if (x < p.row_pixels) continue;
       x = 0;
-      if constexpr (P2::kBorder) fill_gap(p, to + kLanes);
+      if constexpr (P2::kBorder) fill_gap(p, dst + offset[i + n - 1] + kLanes);
     }
   }
 
+  // So many whole groups, each with its place; returns the pixels.
+  template <int kGroups>
+  int store_whole(const float* sums, const int32_t* offset, float* dst, Vec& left_over) const {
+    constexpr int kGroup = P2::kPerWord, kPixels = kGroups * kGroup;
+    Vec v[kPixels];
+    finish(sums, v);
+    diffuse(v, left_over);
+#pragma GCC unroll 8
+    for (int g = 0; g < kGroups; ++g) P2::store_plane(dst + offset[g * kGroup], v + g * kGroup);
+    return kPixels;
+  }
+
+  // Those that share errors one after the other; more than those, chains side by side.
   template <int N>
-  static void diffuse(Vec* v, Vec& left_over) {
+  static void diffuse(Vec (&v)[N], Vec& left_over) {
     if constexpr (P2::kDiffusedPixels != 0) {
-      for (int k = 0; k < N; ++k) v[k] = P2::diffuse(v[k], left_over);
+      constexpr int kChains = N > P2::kDiffusedPixels ? N / P2::kDiffusedPixels : 1;
+      Vec left[kChains];
+      left[0] = left_over;
+#pragma GCC unroll 8
+      for (int c = 1; c < kChains; ++c) left[c] = set1(0.0f);
+#pragma GCC unroll 8
+      for (int k = 0; k < N / kChains; ++k) {
+#pragma GCC unroll 8
+        for (int c = 0; c < kChains; ++c) {
+          Vec& pixel = v[c * (N / kChains) + k];
+          pixel = P2::diffuse(pixel, left[c]);
+        }
+      }
+      left_over = left[kChains - 1];
     }
   }
 

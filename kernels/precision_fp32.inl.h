@@ -39,7 +39,7 @@ struct Balanced;
 struct Fp32 {
   static constexpr Precision kPrecision = kFp32;
   static constexpr int kPerWord = 1;
-  static constexpr bool kUnscale = false, kBorder = false, kExactGelu = true;
+  static constexpr bool kUnscale = false, kBorder = false;
   static constexpr bool kStrassen = true, kMatrixTiles = false, kPanelInL3 = false;
   static constexpr int kPanelBlocks = 1, kPieces = 1;
   using Strassen = Balanced;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Four bytes a word, or two in 16 bits each: kInt8PerWord of the vector functions, of which it
 // needs dot_int8 (unsigned times signed), dot_int16 (two signed), add_int32, sub_int32, add_int16,
-// sub_int16, int32_to_float, store_int16, unpack_int8, store_panel_int8 and store_plane_int8, the
-// last two of values 0 … 255. See precision_fp32.inl.h.
+// sub_int16, int32_to_float, beyond_whole (v − the nearest whole number, of 0 … 255), store_int16,
+// unpack_int8, store_panel_int8 (of values up to 255 and NaN, which counts as 0 as what is negative
+// does) and store_plane_int8 (of 0 … 255). See precision_fp32.inl.h.
 //
 // Rounding to bytes: 0 … 255, NaN becomes 0; then the nearest whole number, ties to even.
 //
@@ -22,7 +23,7 @@ struct Int16;
 struct Int8 {
   static constexpr Precision kPrecision = kInt8;
   static constexpr int kPerWord = kInt8PerWord;
-  static constexpr bool kUnscale = true, kBorder = true, kExactGelu = false;
+  static constexpr bool kUnscale = true, kBorder = true;
   // Sums of values leave a byte, and are exact in 16 bits: those of two levels are 0 … ±1,020, and
   // ±508 of weights.
   static constexpr bool kStrassen = kPerWord == 2;
@@ -44,20 +45,19 @@ struct Int8 {
   }
   static Vec chain(Vec v, Vec, Vec w) { return dot(v, w, v); }
   static Vec unpack(Vec words, int i) { return unpack_int8(words, i); }
-  static Vec cut(Vec v) { return min(max(v, set1(0.0f)), set1(255.0f)); }  // NaN becomes 0
   static void store_panel(float* dst, const Vec* v) {
     Vec bytes[kPerWord];
 #pragma GCC unroll 4
-    for (int i = 0; i < kPerWord; ++i) bytes[i] = cut(v[i]);
+    for (int i = 0; i < kPerWord; ++i) bytes[i] = min(set1(255.0f), v[i]);
     store_panel_int8(dst, bytes);
   }
   // Of what diffuse() returned.
   static void store_plane(float* dst, const Vec* v) { store_plane_int8(dst, v); }
   // The value to round for a pixel: v with its share of `left_over`, the error of the one before.
   static Vec diffuse(Vec v, Vec& left_over) {
-    const Vec byte = cut(fma(left_over, set1(0.5f), v));
-    const Vec far = set1(12582912.0f);  // 1.5 · 2²³: floats near it are whole
-    left_over = sub(byte, sub(add(byte, far), far));
+    const Vec share = fma(left_over, set1(0.5f), v);
+    const Vec byte = min(max(share, set1(0.0f)), set1(255.0f));  // NaN becomes 0
+    left_over = beyond_whole(byte);
     return byte;
   }
   // The zero point as a float, from a word of it.

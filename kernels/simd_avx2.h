@@ -42,7 +42,8 @@ inline void accumulate(Vec& sum, Vec a, Vec b) {
 // The second operand where either is NaN, so that NaN goes through max(bound, x) and min(bound, x).
 inline Vec max(Vec bound, Vec x) { return _mm256_max_ps(bound, x); }
 inline Vec min(Vec bound, Vec x) { return _mm256_min_ps(bound, x); }
-inline Vec abs(Vec x) { return _mm256_andnot_ps(set1(-0.0f), x); }
+// min(bound, |x|) where bound ≥ 0, and bound where x is NaN.
+inline Vec least_absolute(Vec bound, Vec x) { return min(_mm256_andnot_ps(set1(-0.0f), x), bound); }
 // The same word in every lane.
 inline Vec set_word(uint32_t v) {
   return _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(v)));
@@ -54,7 +55,6 @@ inline Vec add_int32(Vec a, Vec b) {
 inline Vec sub_int32(Vec a, Vec b) {
   return _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
 }
-// Of 16 bits.
 inline Vec add_int16(Vec a, Vec b) {
   return _mm256_castsi256_ps(_mm256_add_epi16(_mm256_castps_si256(a), _mm256_castps_si256(b)));
 }
@@ -63,12 +63,12 @@ inline Vec sub_int16(Vec a, Vec b) {
 }
 inline Vec int32_to_float(Vec v) { return _mm256_cvtepi32_ps(_mm256_castps_si256(v)); }
 inline __m256i to_int32(Vec v) { return _mm256_cvtps_epi32(v); }  // the nearest whole numbers
+inline Vec beyond_whole(Vec v) { return sub(v, _mm256_cvtepi32_ps(to_int32(v))); }
 // The nearest whole numbers, of values that 16 bits hold.
 inline void store_int16(int16_t* dst, Vec v) {
-  const __m256i whole = to_int32(v);
-  _mm_store_si128(
-      reinterpret_cast<__m128i*>(dst),
-      _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1)));
+  const __m128i low = _mm256_castsi256_si128(to_int32(v));
+  const __m128i high = _mm256_extracti128_si256(to_int32(v), 1);
+  _mm_store_si128(reinterpret_cast<__m128i*>(dst), _mm_packs_epi32(low, high));
 }
 
 #if defined(CONVMIXER_AVXVNNI)  // (name): the intrinsic of vpdpbusd or vpdpwssd
@@ -82,9 +82,11 @@ inline Vec dot_int16(Vec x, Vec w, Vec sum) {
   return _mm256_castsi256_ps(CONVMIXER_AVXVNNI(dpwssd)(
       _mm256_castps_si256(sum), _mm256_castps_si256(x), _mm256_castps_si256(w)));
 }
+// Byte i of each word, which a shuffle brings down: negative places are zero.
 inline Vec unpack_int8(Vec words, int i) {
-  const __m256i bytes = _mm256_srli_epi32(_mm256_castps_si256(words), 8 * i);
-  return _mm256_cvtepi32_ps(_mm256_and_si256(bytes, _mm256_set1_epi32(255)));
+  const __m128i from = _mm_setr_epi32(i - 256, i + 4 - 256, i + 8 - 256, i + 12 - 256);
+  return _mm256_cvtepi32_ps(
+      _mm256_shuffle_epi8(_mm256_castps_si256(words), _mm256_broadcastsi128_si256(from)));
 }
 // 128 bits hold four channels of each of four pixels: [pixel][4].
 inline __m256i pack_int8(const Vec* v) {
@@ -119,9 +121,8 @@ inline Vec dot_int16(Vec x, Vec w, Vec sum) {
 }
 inline Vec dot_int8(Vec x, Vec w, Vec sum) { return dot_int16(x, w, sum); }
 inline Vec unpack_int8(Vec words, int i) {
-  const __m256i w = _mm256_castps_si256(words);
-  return _mm256_cvtepi32_ps(i == 0 ? _mm256_and_si256(w, _mm256_set1_epi32(0xffff))
-                                   : _mm256_srli_epi32(w, 16));
+  const __m256i w = _mm256_castps_si256(words), low = _mm256_set1_epi32(0xffff);
+  return _mm256_cvtepi32_ps(i == 0 ? _mm256_and_si256(w, low) : _mm256_srli_epi32(w, 16));
 }
 // [pixel][channel]
 inline void store_panel_int8(float* dst, const Vec* v) {

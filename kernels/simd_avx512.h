@@ -101,7 +101,6 @@ inline Vec add_int32(Vec a, Vec b) {
 inline Vec sub_int32(Vec a, Vec b) {
   return _mm512_castsi512_ps(_mm512_sub_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
 }
-// Of 16 bits.
 inline Vec add_int16(Vec a, Vec b) {
   return _mm512_castsi512_ps(_mm512_add_epi16(_mm512_castps_si512(a), _mm512_castps_si512(b)));
 }
@@ -111,24 +110,23 @@ inline Vec sub_int16(Vec a, Vec b) {
 inline Vec int32_to_float(Vec v) {
   return _mm512_maskz_cvtepi32_ps(0xFFFF, _mm512_castps_si512(v));
 }
+inline __m512i to_int32(Vec v) { return _mm512_maskz_cvtps_epi32(0xFFFF, v); }
 // The nearest whole numbers, of values that 16 bits hold.
 inline void store_int16(int16_t* dst, Vec v) {
-  const __m512i whole = _mm512_maskz_cvtps_epi32(0xFFFF, v);
-  _mm256_store_si256(reinterpret_cast<__m256i*>(dst), _mm512_maskz_cvtepi32_epi16(0xFFFF, whole));
+  _mm256_store_si256(reinterpret_cast<__m256i*>(dst),
+                     _mm512_maskz_cvtepi32_epi16(0xFFFF, to_int32(v)));
 }
+inline Vec beyond_whole(Vec v) { return _mm512_maskz_reduce_ps(0xFFFF, v, 0); }
+// Byte i of each word, which a shuffle brings down: negative places are zero.
 inline Vec unpack_int8(Vec words, int i) {
-  const __m512i bytes =
-      _mm512_maskz_srli_epi32(0xFFFF, _mm512_castps_si512(words), 8u * static_cast<unsigned>(i));
-  return _mm512_maskz_cvtepi32_ps(0xFFFF, _mm512_and_si512(bytes, _mm512_set1_epi32(255)));
+  const __m512i from = _mm512_set4_epi32(i + 12 - 256, i + 8 - 256, i + 4 - 256, i - 256);
+  const __m512i bytes = _mm512_shuffle_epi8(_mm512_castps_si512(words), from);
+  return _mm512_maskz_cvtepi32_ps(0xFFFF, bytes);
 }
 // Four vectors of floats to bytes; 128 bits hold four channels of each pixel: [pixel][4].
 inline __m512i to_bytes(const Vec* v) {
-  __m512i q[4];
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    q[i] = _mm512_maskz_cvtps_epi32(0xFFFF, v[i]);
-  }
-  return _mm512_packus_epi16(_mm512_packs_epi32(q[0], q[1]), _mm512_packs_epi32(q[2], q[3]));
+  return _mm512_packus_epi16(_mm512_packs_epi32(to_int32(v[0]), to_int32(v[1])),
+                             _mm512_packs_epi32(to_int32(v[2]), to_int32(v[3])));
 }
 // [pixel][channel]
 inline void store_panel_int8(float* dst, const Vec* v) {

@@ -67,11 +67,10 @@ inline void accumulate(Vec& sum, Vec a, Vec b) { sum = fma(a, b, sum); }  // sum
 inline Vec max(Vec bound, Vec x) { CONVMIXER_EACH_QUAD(bound.q[i] > x.q[i] ? bound.q[i] : x.q[i]); }
 inline Vec min(Vec bound, Vec x) { CONVMIXER_EACH_QUAD(bound.q[i] < x.q[i] ? bound.q[i] : x.q[i]); }
 
-inline Vec abs(Vec x) { CONVMIXER_EACH_QUAD(x.q[i] < 0 ? -x.q[i] : x.q[i]); }
 // min(bound, |x|) where bound ≥ 0, and bound where x is NaN.
 inline Vec least_absolute(Vec bound, Vec x) {
-  const Vec size = abs(x);
-  CONVMIXER_EACH_QUAD(size.q[i] < bound.q[i] ? size.q[i] : bound.q[i]);
+  x = max(sub(set1(0.0f), x), x);
+  CONVMIXER_EACH_QUAD(x.q[i] < bound.q[i] ? x.q[i] : bound.q[i]);
 }
 // v − round(4·v) / 4
 inline Vec beyond_quarters(Vec v) {

@@ -53,7 +53,6 @@ inline Vec add_int32(Vec a, Vec b) {
 inline Vec sub_int32(Vec a, Vec b) {
   CONVMIXER_EACH_QUAD((Quad)((IntQuad)a.q[i] - (IntQuad)b.q[i]));
 }
-// Of 16 bits.
 inline Vec add_int16(Vec a, Vec b) {
   CONVMIXER_EACH_QUAD((Quad)((ShortQuad)a.q[i] + (ShortQuad)b.q[i]));
 }
@@ -68,6 +67,9 @@ inline void store_int16(int16_t* dst, Vec v) {
   for (int i = 0; i < kLanes; ++i) {
     dst[i] = static_cast<int16_t>(to_whole(v.q[i / 4][i % 4]));
   }
+}
+inline Vec beyond_whole(Vec v) {
+  CONVMIXER_EACH_QUAD(v.q[i] - (v.q[i] + 12582912.0f - 12582912.0f));
 }
 inline Vec unpack_int8(Vec words, int value) {
   CONVMIXER_EACH_QUAD(
@@ -91,7 +93,7 @@ using ByteElement = uint8_t;
 #else
 using ByteElement = uint16_t;
 #endif
-inline ByteElement to_byte(float v) { return static_cast<ByteElement>(to_whole(v)); }
+inline ByteElement to_byte(float v) { return static_cast<ByteElement>(v > 0 ? to_whole(v) : 0); }
 inline void store_panel_bf16(float* dst, const Vec* v) {
   store_elements<2, uint16_t, to_bf16>(dst, v, true);
 }

@@ -13,12 +13,11 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-// A multiple of max(1, x); of the short form (int8's, and bf16's without pieces) of max(1, |x|),
-// but of the clamp (−3.7) wherever x is less and GELU has come to about 0.
+// A multiple of max(1, x).
 double gelu_limit(const KernelTable& table, double x) {
-  if (table.precision != kFp32) return 9e-5 * std::max(1.0, std::max(x, std::min(-x, 3.7)));
-  const double limit = table.lanes == 16 ? 1.5e-7 : kGeluLimit;  // pieces; one power
-  return limit * std::max(1.0, x);
+  constexpr double kOf[kPrecisionCount] = {kGeluLimit, kBf16GeluLimit, kInt8GeluLimit};
+  const bool in_pieces = table.precision == kFp32 && table.lanes == 16;
+  return (in_pieces ? 1.5e-7 : kOf[table.precision]) * std::max(1.0, x);
 }
 
 float apply(const KernelTable& table, KernelActivation activation, float value) {

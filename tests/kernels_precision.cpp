@@ -24,7 +24,6 @@ namespace convmixer::test {
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr double kShortGelu = 9e-5;  // a multiple of max(1, |x|)
 
 struct Shape {
   int ic, oc, k, h, w;  // k of a depthwise layer, whose channels are ic
@@ -141,10 +140,13 @@ Want want_unrounded(const Case& t, std::size_t c, int y, int x) {
   const float unscaled = static_cast<float>(static_cast<std::int32_t>(sum.value));
   float u = std::fma(unscaled, t.unscale[c], t.bias[c]);
   float shift = t.shift[c];
-  if (t.depthwise) shift = t.src_scale[c] * t.src_at(static_cast<int>(c), y, x) + t.shift[c];
+  if (t.depthwise) {
+    const auto src = static_cast<float>(t.src_at(static_cast<int>(c), y, x));
+    shift = std::fma(t.src_scale[c], src, shift);
+  }
   if (t.activation == kActGelu) {
     const double v = t.scale[c] * reference::gelu(u) + shift;
-    return {v, kShortGelu * std::max(1.0f, std::abs(u)) * std::abs(t.scale[c])};
+    return {v, kInt8GeluLimit * std::max(1.0f, u) * std::abs(t.scale[c])};
   }
   if (t.activation == kActRelu) u = std::max(0.0f, u);
   return {std::fma(t.scale[c], u, shift), 0};
@@ -169,7 +171,7 @@ Want want_bf16(const Case& t, std::size_t c, int y, int x) {
   const Sum sum = sum_of(t, static_cast<int>(c), y, x);
   const double u = sum.value + t.bias[c];
   double limit = product_limit(t.depthwise ? t.s.k * t.s.k : t.s.ic, sum.magnitude + std::abs(u));
-  if (t.activation == kActGelu) limit = 1.13 * limit + kShortGelu * std::max(1.0, std::abs(u));
+  if (t.activation == kActGelu) limit = 1.13 * limit + kBf16GeluLimit * std::max(1.0, u);
   double v = t.scale[c] * reference::activate(activation_of(t.activation), u);
   v += t.depthwise ? t.src_scale[c] * t.src_at(static_cast<int>(c), y, x) : t.shift[c];
   // Half of the last of 8 bits, a little more for the float operations before.
