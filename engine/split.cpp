@@ -78,10 +78,14 @@ Split choose_split(const Geometry& g, const NativePlan& native, int n, int threa
     const int parts = std::clamp(threads / std::max(1, n * strips), 1, oc_tiles);
     const double tasks = static_cast<double>(n) * strips * parts;
     const double rounds = static_cast<double>(static_cast<long>((tasks + threads - 1) / threads));
-    const double pixels = static_cast<double>(rows) * g.w;
-    const double tap_pixels = tap_rows_of(rows, g, *native.table) * g.w;
-    const double cost =
-        rounds * (tap_pixels * taps * costs.tap + (pixels + costs.fetch) * dim / parts);
+    const auto cost_of = [&](int strip_rows) {
+      const double pixels = static_cast<double>(strip_rows) * g.w;
+      const double tap_pixels = tap_rows_of(strip_rows, g, *native.table) * g.w;
+      return tap_pixels * taps * costs.tap + (pixels + costs.fetch) * dim / parts;
+    };
+    // Threads that have whole images have their last strips too, of fewer rows.
+    const int last_strips = n / threads, last_rows = g.h - (strips - 1) * rows;
+    const double cost = (rounds - last_strips) * cost_of(rows) + last_strips * cost_of(last_rows);
     if (best_cost == 0 || cost < best_cost) {
       best = {rows, strips, parts};
       best_cost = cost;

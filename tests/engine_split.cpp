@@ -84,12 +84,16 @@ TEST(Split, StripsCoverTheImage) {
   }
 }
 
-// One thread has no reason to make a pair of rows twice.
+// One thread has no reason to make a pair of rows twice, nor to shun a last strip of fewer rows: of
+// 30, 7 strips of 4 and one of 2.
 TEST(Split, AThreadAloneHasStripsOfPairs) {
   const NativePlan native = free_rows(*variants().back().table);
   for (const Geometry& g : {layer(256, 9, 32, 32), layer(768, 7, 32, 30), layer(64, 9, 64, 24)}) {
     EXPECT_EQ(choose_split(g, native, 1, 1, 4).rows % 2, 0) << g.w;
   }
+  const Geometry thirty = layer(768, 7, 30, 30);
+  EXPECT_EQ(choose_split(thirty, native, 1, 1, 4).rows, 4);
+  EXPECT_EQ(choose_split(thirty, native, 6, 3, 4).rows, 4);
 }
 
 }  // namespace
