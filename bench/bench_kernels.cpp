@@ -130,9 +130,8 @@ void bench_gelu(benchmark::State& state, const KernelTable& table) {
   for (std::size_t i = 0; i < kCount; ++i) src[i] = static_cast<float>(i) * 0.01f - 10.24f;
   table.activation[kActGelu](src.data(), dst.data(), kCount);
   for (std::size_t i = 0; i < kCount; ++i) {
-    const double accuracy = table.precision == kFp32 ? 2.5e-7 : 9e-5;
     const double want = reference::gelu(src[i]),
-                 limit = accuracy * std::max(1.0f, std::fabs(src[i]));
+                 limit = reference::kGeluLimits[table.precision] * std::max(1.0f, src[i]);
     if (!(std::fabs(want - double{dst[i]}) <= limit)) return state.SkipWithError("wrong result");
   }
   for (auto _ : state) {
@@ -140,9 +139,11 @@ void bench_gelu(benchmark::State& state, const KernelTable& table) {
     benchmark::ClobberMemory();
   }
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kCount));
-  // Of kernels/activation.inl.h, a multiply-add for two: the power, the pieces or the short form.
-  const double flops = table.precision == kFp32 && table.lanes < 16 ? 24 : 20;
-  count(state, {flops * kCount, 2.0 * sizeof(float) * kCount}, peak_of(table));
+  // Of kernels/activation.inl.h, a multiply-add for two: the power or the pieces, those of bf16,
+  // the short form.
+  const double of_fp32 = table.lanes < 16 ? 24 : 18;
+  const double flops[kPrecisionCount] = {of_fp32, 12, 16};
+  count(state, {flops[table.precision] * kCount, 2.0 * sizeof(float) * kCount}, peak_of(table));
 }
 
 void bench_onednn(benchmark::State& state, const Preset& preset, Op op, Precision precision,

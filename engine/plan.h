@@ -62,7 +62,7 @@ struct NativePlan {
   const KernelTable* head_table = nullptr;       // the same instruction set's of fp32, for `head`
   PackedPointwise patch_embed, patch_embed_raw;  // normalised floats; raw bytes
   int strip_rows = 0;    // of every strip where a block may be a Strassen product; 0: free
-  int strip_pixels = 0;  // at most, where the rows are free and one row has fewer
+  int strip_pixels = 0;  // where the rows are free: most_strip_pixels (engine/split.h)
   bool low_memory = false;
   std::vector<NativeBlock> blocks;
   Buffer<float> mean_scale, mean_shift;  // where blocks are bytes: [c_blk][lanes]

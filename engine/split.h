@@ -6,8 +6,8 @@
 
 namespace convmixer {
 
-// The most pixels of a strip, unless a single row has more: enough to use each weight often, few
-// enough for the panel to stay in L2.
+// The most pixels of a strip, unless a single row has more or most_strip_rows adds one to make a
+// pair: enough to use each weight often, few enough for the panel to stay in L2.
 int most_strip_pixels(const Geometry& geometry, const KernelTable& table);
 
 // How the work of one layer over n images is cut: strips of `rows` rows of pixels and, where there

@@ -6,7 +6,7 @@ The power: gelu(x) = max(x, 0) − t(|x|) with t(a) = a · Φ(−a) = a / q(a)�
 is fitted by a polynomial in a. The fit minimises the largest error of t, and relative to a where a
 is below 1.
 
-The short form: t(a) = a · Q(a) for a ≤ c, and t(c) beyond. The fit minimises the largest error of t,
+The short form: −t(a) = a · Q(a) for a ≤ c, and −t(c) beyond. The fit minimises the largest error of t,
 that of t(c) against 0 too, and relative to a near 0.
 
 The pieces: t is below 1e-13 beyond 31.5 pieces of WIDTH. Piece i is a polynomial in a − i · WIDTH on
@@ -51,7 +51,7 @@ def fit_power():
 
 def fit_short():
     a = np.append(nodes(0, SHORT_CLAMP, 4000), SHORT_CLAMP)
-    t = a * ndtr(-a)
+    t = -a * ndtr(-a)
     t[-1] = 0
     importance = np.maximum(1, 0.3 / a)
     basis = np.polynomial.chebyshev.chebvander(2 * a / SHORT_CLAMP - 1, SHORT_DEGREE) * a[:, None]

@@ -140,7 +140,7 @@ struct PointwiseEpilogue {
   void store_all(const PointwiseParams& p, const float* sums, const int32_t* offset, int pixels,
                  int x, float* dst) const {
     if constexpr (P2::kPerWord == 1) {
-      side_by_side<kSideBySide>(
+      side_by_side<kSideBySide<P2>>(
           pixels, [&](ptrdiff_t i, auto count) __attribute__((always_inline)) {
             Vec v[count.value];
             finish(sums + i * kOcTile, v);
@@ -154,9 +154,10 @@ struct PointwiseEpilogue {
   void store_groups(const PointwiseParams& p, const float* sums, const int32_t* offset, int pixels,
                     int x, float* dst) const {
     constexpr int kGroup = P2::kPerWord, kDiffused = P2::kDiffusedPixels;
-    constexpr int kGroupsAtOnce = kSideBySide / kGroup;
-    static_assert(kDiffused == 0 || (kDiffused % kGroup == 0 && kMostSumPixels % kDiffused == 0),
-                  "a call begins with the first of those that share errors");
+    constexpr int kGroupsAtOnce = kSideBySide<P2> / kGroup;
+    static_assert(kDiffused == 0 || (kDiffused % kGroup == 0 && kMostSumPixels % kDiffused == 0 &&
+                                     kGroupsAtOnce * kGroup % kDiffused == 0),
+                  "a call, and what it stores at once, begins with the first that share errors");
     Vec left_over = set1(0.0f);
     for (int i = 0, n; i < pixels; i += n) {
       const int left = p.row_pixels - x < pixels - i ? p.row_pixels - x : pixels - i;
@@ -197,20 +198,22 @@ struct PointwiseEpilogue {
     return kPixels;
   }
 
-  // Those that share errors one after the other; more than those, chains side by side.
+  // Pixels that share errors follow each other. Where N are more than those, v[0] is the first of
+  // its own, and the chains run side by side.
   template <int N>
   static void diffuse(Vec (&v)[N], Vec& left_over) {
     if constexpr (P2::kDiffusedPixels != 0) {
       constexpr int kChains = N > P2::kDiffusedPixels ? N / P2::kDiffusedPixels : 1;
+      constexpr int kChain = N / kChains;
       Vec left[kChains];
       left[0] = left_over;
 #pragma GCC unroll 8
       for (int c = 1; c < kChains; ++c) left[c] = set1(0.0f);
 #pragma GCC unroll 8
-      for (int k = 0; k < N / kChains; ++k) {
+      for (int k = 0; k < kChain; ++k) {
 #pragma GCC unroll 8
         for (int c = 0; c < kChains; ++c) {
-          Vec& pixel = v[c * (N / kChains) + k];
+          Vec& pixel = v[c * kChain + k];
           pixel = P2::diffuse(pixel, left[c]);
         }
       }

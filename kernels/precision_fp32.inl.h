@@ -23,7 +23,7 @@
 //                           accumulate, to_float, the sums' and the values' functions, three
 //                           constants
 // kUnscale: scales (of int32, zero points too) lead from sums to reals. kBorder: the border's value
-// is the layer's, and is written with its pixels. kExactGelu: GELU to fp32's accuracy.
+// is the layer's, and is written with its pixels.
 // kPanelInL3: the panel may be too large for L2, and is fetched ahead of each tile of pixels.
 // kMatrixTiles, kPanelBlocks, kPieces (whose sum is a value of the panel or a weight):
 // precision_tiles.inl.h; else false, 1 and 1.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Four bytes a word, or two in 16 bits each: kInt8PerWord of the vector functions, of which it
 // needs dot_int8 (unsigned times signed), dot_int16 (two signed), add_int32, sub_int32, add_int16,
-// sub_int16, int32_to_float, beyond_whole (v − the nearest whole number, of 0 … 255), store_int16,
-// unpack_int8, store_panel_int8 (of values up to 255 and NaN, which counts as 0 as what is negative
-// does) and store_plane_int8 (of 0 … 255). See precision_fp32.inl.h.
+// sub_int16, int32_to_float, beyond_whole (v − the nearest whole number, ties to even, of 0 … 255),
+// store_int16, unpack_int8, store_panel_int8 (of values up to 255; negative ones and NaN become 0)
+// and store_plane_int8 (of 0 … 255). See precision_fp32.inl.h.
 //
 // Rounding to bytes: 0 … 255, NaN becomes 0; then the nearest whole number, ties to even.
 //

@@ -42,7 +42,7 @@ inline void accumulate(Vec& sum, Vec a, Vec b) {
 // The second operand where either is NaN, so that NaN goes through max(bound, x) and min(bound, x).
 inline Vec max(Vec bound, Vec x) { return _mm256_max_ps(bound, x); }
 inline Vec min(Vec bound, Vec x) { return _mm256_min_ps(bound, x); }
-// min(bound, |x|) where bound ≥ 0, and bound where x is NaN.
+// min(bound, |x|) where bound ≥ 0, and bound where x is NaN, hence the order.
 inline Vec least_absolute(Vec bound, Vec x) { return min(_mm256_andnot_ps(set1(-0.0f), x), bound); }
 // The same word in every lane.
 inline Vec set_word(uint32_t v) {
@@ -82,7 +82,7 @@ inline Vec dot_int16(Vec x, Vec w, Vec sum) {
   return _mm256_castsi256_ps(CONVMIXER_AVXVNNI(dpwssd)(
       _mm256_castps_si256(sum), _mm256_castps_si256(x), _mm256_castps_si256(w)));
 }
-// Byte i of each word, which a shuffle brings down: negative places are zero.
+// Byte i of each word, by one shuffle: 0xFF (of − 256) in the upper bytes of `from` makes zeros.
 inline Vec unpack_int8(Vec words, int i) {
   const __m128i from = _mm_setr_epi32(i - 256, i + 4 - 256, i + 8 - 256, i + 12 - 256);
   return _mm256_cvtepi32_ps(

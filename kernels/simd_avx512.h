@@ -117,7 +117,7 @@ inline void store_int16(int16_t* dst, Vec v) {
                      _mm512_maskz_cvtepi32_epi16(0xFFFF, to_int32(v)));
 }
 inline Vec beyond_whole(Vec v) { return _mm512_maskz_reduce_ps(0xFFFF, v, 0); }
-// Byte i of each word, which a shuffle brings down: negative places are zero.
+// Byte i of each word, by one shuffle: 0xFF (of − 256) in the upper bytes of `from` makes zeros.
 inline Vec unpack_int8(Vec words, int i) {
   const __m512i from = _mm512_set4_epi32(i + 12 - 256, i + 8 - 256, i + 4 - 256, i - 256);
   const __m512i bytes = _mm512_shuffle_epi8(_mm512_castps_si512(words), from);

@@ -20,12 +20,6 @@ constexpr double kEpsilon = 0x1p-24;  // half a unit in the last place of 1.0f
 // The limit of an error of a sum of k products computed in float, where `sum` is Σ|a·b|.
 double product_limit(int k, double sum);
 
-// The limit of the error of the GELU kernels, a multiple of max(1, x). Measured over all exponents
-// and densely where it curves: 1.8e-7 (avx2), 1.9e-7 (portable, whose multiply-adds round twice).
-constexpr double kGeluLimit = 2.5e-7;
-// Of those of bf16 and int8.
-constexpr double kBf16GeluLimit = 9e-5, kInt8GeluLimit = 1.7e-4;
-
 // splitmix64: the same numbers with any compiler. A fresh one for each test; its seed is printed
 // where a comparison fails.
 class Random {

@@ -58,7 +58,8 @@ TEST(Split, RowsThatAreGivenStay) {
 }
 
 // Whatever the variant, for any number of images and threads: strips cover the image, within the
-// rows that buffers are made for, and threads do not split an image when there are enough of them.
+// rows that buffers are made for, and output channels are split only where there are fewer strips
+// than threads.
 TEST(Split, StripsCoverTheImage) {
   for (const KernelTable* table : available_tables()) {
     SCOPED_TRACE(table->name);
@@ -91,6 +92,7 @@ TEST(Split, AThreadAloneHasStripsOfPairs) {
   for (const Geometry& g : {layer(256, 9, 32, 32), layer(768, 7, 32, 30), layer(64, 9, 64, 24)}) {
     EXPECT_EQ(choose_split(g, native, 1, 1, 4).rows % 2, 0) << g.w;
   }
+  EXPECT_EQ(choose_split(layer(256, 9, 9, 32), native, 1, 1, 4).rows, 4);  // of 3 without pairs
   const Geometry thirty = layer(768, 7, 30, 30);
   EXPECT_EQ(choose_split(thirty, native, 1, 1, 4).rows, 4);
   EXPECT_EQ(choose_split(thirty, native, 6, 3, 4).rows, 4);

@@ -264,7 +264,9 @@ reference::Epilogue Layer::epilogue(KernelActivation activation) const {
 }
 
 double limit_of(const reference::Result& want, std::size_t i, int k, bool integers) {
-  return integers ? 0 : product_limit(k, want.sum.v[i]) + kGeluLimit * want.gelu.v[i];
+  return integers
+             ? 0
+             : product_limit(k, want.sum.v[i]) + reference::kGeluLimits[kFp32] * want.gelu.v[i];
 }
 
 void record_worst(const Comparison& comparison, KernelActivation activation) {

@@ -15,9 +15,8 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 // A multiple of max(1, x).
 double gelu_limit(const KernelTable& table, double x) {
-  constexpr double kOf[kPrecisionCount] = {kGeluLimit, kBf16GeluLimit, kInt8GeluLimit};
   const bool in_pieces = table.precision == kFp32 && table.lanes == 16;
-  return (in_pieces ? 1.5e-7 : kOf[table.precision]) * std::max(1.0, x);
+  return (in_pieces ? 1.5e-7 : reference::kGeluLimits[table.precision]) * std::max(1.0, x);
 }
 
 float apply(const KernelTable& table, KernelActivation activation, float value) {

@@ -24,6 +24,7 @@ namespace convmixer::test {
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 struct Shape {
   int ic, oc, k, h, w;  // k of a depthwise layer, whose channels are ic
@@ -146,7 +147,7 @@ Want want_unrounded(const Case& t, std::size_t c, int y, int x) {
   }
   if (t.activation == kActGelu) {
     const double v = t.scale[c] * reference::gelu(u) + shift;
-    return {v, kInt8GeluLimit * std::max(1.0f, u) * std::abs(t.scale[c])};
+    return {v, reference::kGeluLimits[kInt8] * std::max(1.0f, u) * std::abs(t.scale[c])};
   }
   if (t.activation == kActRelu) u = std::max(0.0f, u);
   return {std::fma(t.scale[c], u, shift), 0};
@@ -171,7 +172,8 @@ Want want_bf16(const Case& t, std::size_t c, int y, int x) {
   const Sum sum = sum_of(t, static_cast<int>(c), y, x);
   const double u = sum.value + t.bias[c];
   double limit = product_limit(t.depthwise ? t.s.k * t.s.k : t.s.ic, sum.magnitude + std::abs(u));
-  if (t.activation == kActGelu) limit = 1.13 * limit + kBf16GeluLimit * std::max(1.0, u);
+  if (t.activation == kActGelu)
+    limit = 1.13 * limit + reference::kGeluLimits[kBf16] * std::max(1.0, u);
   double v = t.scale[c] * reference::activate(activation_of(t.activation), u);
   v += t.depthwise ? t.src_scale[c] * t.src_at(static_cast<int>(c), y, x) : t.shift[c];
   // Half of the last of 8 bits, a little more for the float operations before.
@@ -390,9 +392,10 @@ void check_rounding(const KernelTable& table) {
                                           {1 + 0x1.8p-8f, 1 + 0x1p-7f},
                                           {0x1.ffp127f, std::numeric_limits<float>::infinity()},
                                           {0x1.fep127f, 0x1.fep127f}};
-  const std::pair<float, float> bytes[] = {{0.5f, 0},     {1.5f, 2},     {2.5f, 2},
-                                           {254.5f, 254}, {255.5f, 255}, {1e30f, 255},
-                                           {-3, 0},       {kNan, 0},     {-kNan, 0}};
+  const std::pair<float, float> bytes[] = {
+      {0.5f, 0},    {1.5f, 2},        {2.5f, 2},       {254.5f, 254},  {255.5f, 255},
+      {1e30f, 255}, {0x1p31f, 255},   {-3, 0},         {-40000.0f, 0}, {-0x1p31f, 0},
+      {-1e30f, 0},  {kInfinity, 255}, {-kInfinity, 0}, {kNan, 0},      {-kNan, 0}};
   // Of a pixel to which nothing is left over.
   const auto expect = [&](float value, float rounded) {
     for (const bool depthwise : {false, true}) {
@@ -445,8 +448,8 @@ KernelTests precision_tests(const KernelTable& table) {
   };
   const int lanes = table.lanes, tile = table.oc_tile, px = table.pixel_tile;
   const int ics[] = {1, 2, 3, 4, 5, lanes - 1, lanes, lanes + 3, 5 * lanes + 2};
-  const std::pair<int, int> sizes[] = {{1, 1}, {1, px},  {2, px + 1}, {3, 5},   {4, 4},
-                                       {5, 7}, {1, 131}, {9, 15},     {3, 129}, {2, 150}};
+  const std::pair<int, int> sizes[] = {{1, 1},  {1, px}, {2, px + 1}, {3, 5},  {4, 4},   {5, 7},
+                                       {2, 16}, {3, 8},  {1, 131},    {9, 15}, {3, 129}, {2, 150}};
   std::size_t next = 0;
   for (const int oc : {1, lanes, lanes + 1, tile - 1, tile, 2 * tile + 3}) {
     for (const auto& [h, w] : sizes) {
