@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -17,86 +16,13 @@
 #include "kernels/tap_layout.h"
 #include "tests/kernel_data.h"
 #include "tests/kernel_tests.h"
-#include "tests/precision_data.h"
-#include "tests/strassen_data.h"
+#include "tests/precision_case.h"
 
 namespace convmixer::test {
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-struct Shape {
-  int ic, oc, k, h, w;  // k of a depthwise layer, whose channels are ic
-};
-
-std::string text(const Shape& s) {
-  return fmt::format("ic{}_oc{}_k{}_{}x{}", s.ic, s.oc, s.k, s.h, s.w);
-}
-
-// One layer with operands of the table's precision.
-struct Case {
-  const KernelTable& table;
-  Shape s;
-  bool depthwise, patch;  // patch: the operands of the patch embedding, 16 bits in int8
-  int levels = 0;         // of Strassen's algorithm
-  KernelActivation activation;
-  std::vector<float> src, weights;  // (ic, h, w); [oc][ic] or [ic][k][k]
-  std::vector<float> bias, scale, shift, unscale, zero, src_scale;
-
-  Case(const KernelTable& t, const Shape& shape, bool is_depthwise, bool is_patch,
-       KernelActivation a)
-      : table(t), s(shape), depthwise(is_depthwise), patch(is_patch), activation(a) {
-    Random random(
-        static_cast<std::uint64_t>(s.ic * 1000003 + s.oc * 1009 + s.k * 101 + s.h * 11 + s.w));
-    const auto channels = static_cast<std::size_t>(depthwise ? s.ic : s.oc);
-    src = values(random, static_cast<std::size_t>(s.ic * s.h * s.w), patch ? -most_src() : 0,
-                 most_src());
-    const int terms = depthwise ? s.k * s.k : s.ic;
-    const float size = integers() ? most_src() * most_weight() / 6 : 1.0f;
-    weights =
-        values(random, channels * static_cast<std::size_t>(terms), -most_weight(), most_weight());
-    bias = random.uniforms(channels, -1, 1);
-    scale = random.uniforms(channels, -2, 2);
-    shift = random.uniforms(channels, -1, 1);
-    src_scale = random.uniforms(channels, 0.5f, 1.5f);
-    for (std::size_t c = 0; c < channels; ++c) {
-      zero.push_back(static_cast<float>(random.integer(0, 255)));
-      unscale.push_back(1 / (size * std::sqrt(static_cast<float>(terms))) *
-                        random.uniform(0.5f, 1));
-    }
-    if (table.precision == kInt8) {  // results all over the bytes, some beyond: check() counts
-      for (float& v : scale) v *= 50;
-      for (float& v : shift) v = 128 + 30 * v;
-      for (float& v : src_scale) v *= 0.3f;
-    }
-  }
-
-  Case(const Case& other, const KernelTable& t)
-      : Case(t, other.s, other.depthwise, other.patch, other.activation) {
-    src = other.src, weights = other.weights, bias = other.bias, scale = other.scale;
-    shift = other.shift, unscale = other.unscale, zero = other.zero, src_scale = other.src_scale;
-  }
-
-  bool integers() const { return table.precision == kInt8; }
-  bool bytes() const { return integers() && !patch; }
-  int per_word() const { return patch && integers() ? 2 : table.per_word; }
-  // In int8; no sum leaves int32.
-  int most_src() const { return patch ? kMostPatchValue : 255; }
-  int most_weight() const { return patch ? std::min(32767, 500000 / s.ic) : 127; }
-
-  std::vector<float> values(Random& random, std::size_t count, int least, int most) const {
-    std::vector<float> list;
-    for (std::size_t i = 0; i < count; ++i) {
-      list.push_back(integers() ? static_cast<float>(random.integer(least, most))
-                                : cut_to_bf16(random.uniform(-2, 2)));
-    }
-    return list;
-  }
-  float src_at(int c, int y, int x) const {
-    return src[static_cast<std::size_t>((c * s.h + y) * s.w + x)];
-  }
-};
 
 // Σ |a·b| and Σ a·b in double, which is exact for bytes.
 struct Sum {
@@ -107,7 +33,7 @@ struct Sum {
   }
 };
 
-Sum sum_of(const Case& t, int o, int y, int x) {
+Sum sum_of(const LayerCase& t, int o, int y, int x) {
   Sum sum;
   if (!t.depthwise) {
     for (int i = 0; i < t.s.ic; ++i) {
@@ -136,7 +62,7 @@ struct Want {
 };
 
 // Before it is rounded; with GELU the limit is of its approximation.
-Want want_unrounded(const Case& t, std::size_t c, int y, int x) {
+Want want_unrounded(const LayerCase& t, std::size_t c, int y, int x) {
   const Sum sum = sum_of(t, static_cast<int>(c), y, x);
   const float unscaled = static_cast<float>(static_cast<std::int32_t>(sum.value));
   float u = std::fma(unscaled, t.unscale[c], t.bias[c]);
@@ -154,7 +80,7 @@ Want want_unrounded(const Case& t, std::size_t c, int y, int x) {
 }
 
 // Of planes, with half of what rounding the pixel before left over, but for every fourth.
-Want want_bytes(const Case& t, std::size_t c, int y, int x) {
+Want want_bytes(const LayerCase& t, std::size_t c, int y, int x) {
   if (t.activation == kActGelu) {
     const Want v = want_unrounded(t, c, y, x);
     return {v.value, v.limit + (t.depthwise || x % 4 == 0 ? 0.5001 : 0.7501)};
@@ -168,159 +94,27 @@ Want want_bytes(const Case& t, std::size_t c, int y, int x) {
   return {byte, 0};
 }
 
-Want want_bf16(const Case& t, std::size_t c, int y, int x) {
+Want want_bf16(const LayerCase& t, std::size_t c, int y, int x) {
   const Sum sum = sum_of(t, static_cast<int>(c), y, x);
   const double u = sum.value + t.bias[c];
   double limit = product_limit(t.depthwise ? t.s.k * t.s.k : t.s.ic, sum.magnitude + std::abs(u));
-  if (t.activation == kActGelu)
+  if (t.activation == kActGelu) {
     limit = 1.13 * limit + reference::kGeluLimits[kBf16] * std::max(1.0, u);
+  }
   double v = t.scale[c] * reference::activate(activation_of(t.activation), u);
   v += t.depthwise ? t.src_scale[c] * t.src_at(static_cast<int>(c), y, x) : t.shift[c];
   // Half of the last of 8 bits, a little more for the float operations before.
   return {v, limit * std::abs(t.scale[c]) + 0x1.01p-8 * (std::abs(v) + 1e-4)};
 }
 
-Want want(const Case& t, int o, int y, int x) {
+Want want(const LayerCase& t, int o, int y, int x) {
   const auto c = static_cast<std::size_t>(o);
   return t.table.precision == kInt8 ? want_bytes(t, c, y, x) : want_bf16(t, c, y, x);
 }
 
-Framed words_of(const KernelTable& table, const std::vector<float>& zero) {
-  const std::uint32_t ones = table.per_word == 4 ? 0x01010101u : 0x00010001u;
-  std::vector<float> words;
-  for (const float z : zero) {
-    words.push_back(std::bit_cast<float>(ones * static_cast<std::uint32_t>(z)));
-  }
-  return pack_channels(words, table.oc_tile);
-}
-
-// The kernel's results, in planes or in a panel, rows and tiles in one call or one by one.
-Words run_product(const Case& t, bool in_pieces) {
-  const int gap = 2, tiles = ceil_div(t.s.oc, t.table.oc_tile);
-  Words src = Words::panel(t.table, t.s.ic, t.s.h, t.s.w, t.per_word());
-  // NaN, and the largest byte, where no value is.
-  std::memset(static_cast<void*>(src.words.data()), 0xff, src.words.size() * sizeof(float));
-  for (int i = 0; i < ceil_div(t.s.ic, t.table.lanes) * t.table.lanes; ++i) {
-    for (int p = 0; p < t.s.h * t.s.w; ++p) {
-      const int y = p / t.s.w, x = p % t.s.w;
-      src.set(i, y, x, i < t.s.ic ? t.src_at(i, y, x) : 0);
-    }
-  }
-  Words dst = Words::planes(t.table, t.s.oc, t.s.h, t.s.w, gap);
-  for (int o = 0; t.table.precision != kInt8 && o < ceil_div(t.s.oc, t.table.lanes) * t.table.lanes;
-       ++o) {
-    dst.fill_border(o, 0);
-  }
-  const Framed weights = pack_words(t.table, t.per_word(), t.s.ic, t.s.oc, t.weights);
-  const Framed bias = pack_channels(t.bias, t.table.oc_tile),
-               scale = pack_channels(t.scale, t.table.oc_tile),
-               shift = pack_channels(t.shift, t.table.oc_tile),
-               unscale = pack_channels(t.unscale, t.table.oc_tile),
-               border = words_of(t.table, t.zero);
-  const std::vector<std::int32_t> offsets = dst.offsets();
-  PointwiseParams p{};
-  p.panel_block_stride = src.block_stride;
-  p.ic = t.s.ic;
-  p.oc_blk = ceil_div(t.s.oc, t.table.lanes);
-  p.weights = weights.data();
-  p.bias = bias.data();
-  p.scale = scale.data();
-  p.shift = shift.data();
-  p.unscale = unscale.data();
-  p.border = border.data();
-  p.dst = dst.pixel(0, 0);
-  p.dst_block_stride = dst.block_stride;
-  p.row_pixels = t.s.w;
-  p.gap = gap;
-  const int rows = in_pieces && t.levels == 0 ? 1 : t.s.h;
-  for (int y = 0; y < t.s.h; y += rows) {
-    p.panel = src.pixel(y, 0);
-    p.pixels = rows * t.s.w;
-    p.dst_offset = offsets.data() + y * t.s.w;
-    p.gap_before = y == 0;
-    if (t.levels > 0) {
-      run_strassen(t.table, t.activation, t.weights, t.levels, p, in_pieces);
-      continue;
-    }
-    for (int tile = 0; tile < tiles; tile += in_pieces ? 1 : tiles) {
-      p.tile_begin = tile;
-      p.tile_end = in_pieces ? tile + 1 : tiles;
-      (t.patch ? t.table.patch_embed : t.table.pointwise)[t.activation](&p);
-    }
-  }
-  EXPECT_TRUE(dst.words.frame_intact());
-  for (int o = 0; o < t.s.oc; ++o) {
-    EXPECT_TRUE(
-        dst.border_is(o, t.table.precision == kInt8 ? t.zero[static_cast<std::size_t>(o)] : 0));
-  }
-  return dst;
-}
-
-Words run_depthwise(const Case& t, bool in_pieces) {
-  const int k = t.s.k, lanes = t.table.lanes, blocks = ceil_div(t.s.ic, lanes);
-  const int gap = ceil_div(k / 2, t.table.per_word) + 1;
-  Words src = Words::planes(t.table, t.s.ic, t.s.h, t.s.w, gap);
-  for (int c = 0; c < blocks * lanes; ++c) {
-    const bool there = c < t.s.ic;
-    src.fill_border(c, there && t.bytes() ? t.zero[static_cast<std::size_t>(c)] : 0);
-    for (int y = 0; y < t.s.h; ++y) {
-      for (int x = 0; x < t.s.w; ++x) src.set(c, y, x, there ? t.src_at(c, y, x) : 0);
-    }
-  }
-  Words dst = Words::panel(t.table, t.s.ic, t.s.h, t.s.w, t.table.per_word);
-  std::vector<float> row_zero(static_cast<std::size_t>(blocks * k * lanes));
-  for (int c = 0; t.bytes() && c < t.s.ic; ++c) {
-    for (int ky = 0; ky < k; ++ky) {
-      std::int32_t sum = 0;
-      for (int kx = 0; kx < k; ++kx) {
-        sum +=
-            static_cast<std::int32_t>(t.weights[static_cast<std::size_t>((c * k + ky) * k + kx)] *
-                                      t.zero[static_cast<std::size_t>(c)]);
-      }
-      std::memcpy(&row_zero[static_cast<std::size_t>((c / lanes * k + ky) * lanes + c % lanes)],
-                  &sum, sizeof(sum));
-    }
-  }
-  const Framed weights = pack_taps(t.table, t.s.ic, k, t.weights);
-  const Framed bias = pack_channels(t.bias, lanes), scale = pack_channels(t.scale, lanes),
-               shift = pack_channels(t.shift, lanes), unscale = pack_channels(t.unscale, lanes),
-               src_scale = pack_channels(t.src_scale, lanes),
-               zeros = pack_channels(row_zero, lanes);
-  const std::ptrdiff_t taps = static_cast<std::ptrdiff_t>(weights.size()) / blocks;
-  const int rows = !in_pieces ? t.s.h : t.s.h % 2 == 0 ? 1 : 3;
-  for (int block = 0; block < blocks; ++block) {
-    for (int y = 0; y < t.s.h; y += rows) {
-      DepthwiseParams p{};
-      p.src = src.pixel(0, 0, block);
-      p.h = t.s.h;
-      p.w = t.s.w;
-      p.kernel_size = k;
-      p.row_stride = static_cast<int>(src.row_stride);
-      p.y_begin = y;
-      p.y_end = std::min(y + rows, t.s.h);
-      p.weights = weights.data() + block * taps;
-      p.bias = bias.data() + block * lanes;
-      p.src_scale = src_scale.data() + block * lanes;
-      p.scale = scale.data() + block * lanes;
-      p.shift = shift.data() + block * lanes;
-      p.unscale = unscale.data() + block * lanes;
-      p.row_zero = zeros.data() + block * k * lanes;
-      p.dst = dst.pixel(y, 0, block);
-      t.table.depthwise[t.activation](&p);
-    }
-  }
-  EXPECT_TRUE(dst.words.frame_intact());
-  EXPECT_TRUE(src.words.frame_intact());
-  return dst;
-}
-
-Words run(const Case& t, bool in_pieces) {
-  return t.depthwise ? run_depthwise(t, in_pieces) : run_product(t, in_pieces);
-}
-
-void check(const Case& t) {
+void check(const LayerCase& t) {
   const Words got = run(t, false), pieces = run(t, true);
-  const Case portable(t, *available_tables(t.table.precision).back());
+  const LayerCase portable(t, *available_tables(t.table.precision).back());
   const Words same = run(portable, false);
   Comparison comparison(fmt::format("{} {}", t.table.name, text(t.s)));
   const int channels = t.depthwise ? t.s.ic : t.s.oc;
@@ -347,11 +141,11 @@ void check(const Case& t) {
   record_worst(comparison, t.activation);
 }
 
-void check_all_activations(const KernelTable& table, const Shape& s, bool depthwise, bool patch,
-                           int levels = 0) {
+void check_all_activations(const KernelTable& table, const LayerShape& s, bool depthwise,
+                           bool patch, int levels = 0) {
   for (const KernelActivation a : {kActIdentity, kActRelu, kActGelu}) {
     SCOPED_TRACE(activation_name(activation_of(a)));
-    Case t(table, s, depthwise, patch, a);
+    LayerCase t(table, s, depthwise, patch, a);
     t.levels = levels;
     check(t);
   }
@@ -366,7 +160,7 @@ void check_largest_sums(const KernelTable& table) {
     for (const auto& [ic, depthwise, patch, levels] : layers) {
       if (levels > 0 && table.strassen[kActIdentity] == nullptr) continue;
       const int oc = levels > 0 ? table.oc_tile << levels : table.lanes;
-      Case t(table, {ic, oc, 9, 12, 10}, depthwise, patch, kActIdentity);
+      LayerCase t(table, {ic, oc, 9, 12, 10}, depthwise, patch, kActIdentity);
       t.levels = levels;
       std::fill(t.src.begin(), t.src.end(), static_cast<float>(t.most_src()));
       std::fill(t.weights.begin(), t.weights.end(),
@@ -399,7 +193,7 @@ void check_rounding(const KernelTable& table) {
   // Of a pixel to which nothing is left over.
   const auto expect = [&](float value, float rounded) {
     for (const bool depthwise : {false, true}) {
-      Case t(table, {1, 1, 1, 2, 5}, depthwise, false, kActIdentity);
+      LayerCase t(table, {1, 1, 1, 2, 5}, depthwise, false, kActIdentity);
       std::fill(t.weights.begin(), t.weights.end(), 0.0f);
       std::fill(t.src.begin(), t.src.end(), 0.0f);
       t.bias = {value};
@@ -426,7 +220,7 @@ void check_diffusion(const KernelTable& table) {
                                                        {kNan, {0, 0, 0, 0, 0, 0}}};
   for (const auto& [value, bytes] : rows) {
     for (const bool patch : {false, true}) {
-      Case t(table, {1, 1, 1, 2, 6}, false, patch, kActIdentity);
+      LayerCase t(table, {1, 1, 1, 2, 6}, false, patch, kActIdentity);
       std::fill(t.src.begin(), t.src.end(), 0.0f);
       t.bias = {value};
       t.scale = {1};
@@ -453,7 +247,7 @@ KernelTests precision_tests(const KernelTable& table) {
   std::size_t next = 0;
   for (const int oc : {1, lanes, lanes + 1, tile - 1, tile, 2 * tile + 3}) {
     for (const auto& [h, w] : sizes) {
-      const Shape s{ics[next++ % std::size(ics)], oc, 1, h, w};
+      const LayerShape s{ics[next++ % std::size(ics)], oc, 1, h, w};
       add("pointwise", text(s),
           [=](const KernelTable& t) { check_all_activations(t, s, false, false); });
       if (next % 2 == 0) {
@@ -464,7 +258,7 @@ KernelTests precision_tests(const KernelTable& table) {
   }
   const int part = 2 * table.sum_words;
   for (const int ic : {part - 1, part + 1, 2 * part + 1, 1536}) {
-    const Shape s{ic, tile + lanes, 1, 2, px + 3};
+    const LayerShape s{ic, tile + lanes, 1, 2, px + 3};
     for (const bool patch : {false, true}) {
       add(patch ? "patch_embed" : "pointwise", text(s),
           [=](const KernelTable& t) { check_all_activations(t, s, false, patch); });
@@ -474,7 +268,7 @@ KernelTests precision_tests(const KernelTable& table) {
                                         {3, 13}, {2, 17}, {9, 16}, {3, 35}, {16, 2}};
   const int channels[] = {lanes, 1, lanes + 1, 2 * lanes + 3, lanes - 1};
   next = 0;
-  const auto add_depthwise = [&](const Shape& s) {
+  const auto add_depthwise = [&](const LayerShape& s) {
     add("depthwise", text(s),
         [=](const KernelTable& t) { check_all_activations(t, s, true, false); });
   };
@@ -487,8 +281,9 @@ KernelTests precision_tests(const KernelTable& table) {
   add_depthwise({lanes, 1, 9, 32, 32});
   for (int levels = 1; table.strassen[kActIdentity] != nullptr && levels <= 2; ++levels) {
     const int n = 1 << levels, c = n * tile;
-    for (const Shape& s : {Shape{c, c, 1, n, 2}, Shape{3 * c, 2 * c, 1, 2 * n, px + 3},
-                           Shape{n * 2 * table.sum_words + c, c, 1, 2 * n, 3}}) {
+    for (const LayerShape& s :
+         {LayerShape{c, c, 1, n, 2}, LayerShape{3 * c, 2 * c, 1, 2 * n, px + 3},
+          LayerShape{n * 2 * table.sum_words + c, c, 1, 2 * n, 3}}) {
       add("strassen", fmt::format("{}_levels_{}", levels, text(s)),
           [=](const KernelTable& t) { check_all_activations(t, s, false, false, levels); });
     }
