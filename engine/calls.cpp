@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "kernels/cpu.h"
+
 namespace convmixer {
 
 PanelLayout panel_layout(const KernelTable& table, int pixels) {
@@ -130,9 +132,18 @@ StrassenLayout::StrassenLayout(const KernelTable& table, int dim, int pixel_coun
       product_stride(static_cast<std::ptrdiff_t>(
           spread_stride(static_cast<std::size_t>(blocks * block_stride)))),
       staged_words(static_cast<std::size_t>(parts * staged_stride)) {
-  const int results = levels == 2 ? 16 + 4 + 1 : 4 + 1;
-  panel_words = static_cast<std::size_t>(strassen_products(levels) * product_stride);
-  sum_words = static_cast<std::size_t>(results * (pixels / parts) * table.oc_tile);
+  const auto tile_weights =
+      static_cast<std::size_t>(ceil_div(blocks * table.lanes, table.per_word) * table.oc_tile);
+  const auto products = static_cast<std::size_t>(strassen_products(levels));
+  panel_words = products * static_cast<std::size_t>(product_stride);
+  sum_words =
+      static_cast<std::size_t>(strassen_sum_parts(levels) * (pixels / parts) * table.oc_tile);
+  // What a tile reads; the next one must find the panel again.
+  const std::size_t room = cache_sizes().l2 / 2 / sizeof(float);
+  if (panel_words + products * tile_weights <= room) return;
+  const std::size_t tile_sums = sum_words;
+  sum_words = std::max(tile_sums, room);
+  tiles_at_once = static_cast<int>(sum_words / tile_sums);
 }
 
 StrassenPanelParams strassen_panel_params(const StrassenLayout& layout, int block, const float* src,
@@ -149,7 +160,7 @@ StrassenParams strassen_params(const StrassenLayout& layout, PointwiseParams pro
                                const float* panel, float* sums) {
   product.panel = panel;
   product.panel_block_stride = layout.block_stride;
-  return {product, layout.levels, layout.product_stride, sums};
+  return {product, layout.levels, layout.product_stride, layout.tiles_at_once, sums};
 }
 
 }  // namespace convmixer

@@ -52,6 +52,8 @@ struct StrassenLayout {
   std::ptrdiff_t staged_stride;  // of `parts` plain blocks, one of each part
   std::ptrdiff_t block_stride, product_stride;  // of the panel
   std::size_t staged_words, panel_words, sum_words;
+  // Where half of L2 cannot hold the panel and a tile's weights, as many tiles as it holds sums of.
+  int tiles_at_once = 1;
 };
 
 // Block `block` of each product, of plain blocks `src_stride` words apart.

@@ -137,8 +137,10 @@ std::string cpu_name() {
   return "unknown CPU";
 }
 
-CacheSizes cache_sizes() {
-  return {cache_size_or(1, 32 << 10), cache_size_or(2, 512 << 10), cache_size_or(3, 8 << 20)};
+const CacheSizes& cache_sizes() {
+  static const CacheSizes sizes{cache_size_or(1, 32 << 10), cache_size_or(2, 512 << 10),
+                                cache_size_or(3, 8 << 20)};
+  return sizes;
 }
 
 }  // namespace convmixer

@@ -25,6 +25,6 @@ std::string cpu_name();  // as the CPU calls itself, or "unknown CPU"
 struct CacheSizes {
   std::size_t l1d, l2, l3;  // bytes; typical values where the system does not tell
 };
-CacheSizes cache_sizes();
+const CacheSizes& cache_sizes();  // asks the system once: cheap enough for a run
 
 }  // namespace convmixer

@@ -42,6 +42,8 @@ struct PointwiseParams {
 };
 
 static constexpr int strassen_products(int levels) { return levels == 2 ? 49 : 7; }
+// Parts of dst that are summed, and those that wait for being added: (4^(levels + 1) − 1) / 3.
+static constexpr int strassen_sum_parts(int levels) { return levels == 2 ? 16 + 4 + 1 : 4 + 1; }
 
 // The same result with other roundings, by one or two levels of Strassen's algorithm: output
 // channels, input channels and pixels are halved, seven products of half size make the four
@@ -60,7 +62,8 @@ struct StrassenParams {
   PointwiseParams product;
   int levels;
   ptrdiff_t product_stride;  // of the panel; panel_block_stride is that within a product
-  float* sums;  // room for (4^(levels + 1) − 1) / 3 · pixels / n · kOcTile floats, of this call
+  int tiles_at_once;         // multiplied with an operand before the next; no bits depend on it
+  float* sums;  // room for tiles_at_once · strassen_sum_parts(levels) · pixels / n · kOcTile floats
 };
 
 // The panel of such products, [7^levels][ic_blk / n][pixels / n][lanes values], and in it a block

@@ -50,10 +50,6 @@ void pointwise_tile(const float* panel, ptrdiff_t panel_block_stride, const floa
   };
   for (; words >= kWords; words -= kWords, panel += panel_block_stride) {
     fetch.step();
-    if constexpr (P::kPanelInL3) {
-#pragma GCC unroll 16
-      for (int p = 0; p < N; ++p) prefetch(panel + 2 * panel_block_stride + p * kWords);
-    }
 #pragma GCC unroll kWordUnroll
     for (int i = 0; i < kWords; ++i) add_word(panel + i);
   }

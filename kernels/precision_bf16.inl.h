@@ -13,7 +13,7 @@ struct Bf16 {
   static constexpr Precision kPrecision = kBf16;
   static constexpr int kPerWord = 2;
   static constexpr bool kUnscale = false, kBorder = false, kStrassen = false;
-  static constexpr bool kMatrixTiles = false, kPanelInL3 = false;
+  static constexpr bool kMatrixTiles = false;
   static constexpr int kDiffusedPixels = 0, kPanelBlocks = 1, kPieces = 1;
   using Element = uint16_t;
   using Products = Bf16;

@@ -24,7 +24,6 @@
 //                           constants
 // kUnscale: scales (of int32, zero points too) lead from sums to reals. kBorder: the border's value
 // is the layer's, and is written with its pixels.
-// kPanelInL3: the panel may be too large for L2, and is fetched ahead of each tile of pixels.
 // kMatrixTiles, kPanelBlocks, kPieces (whose sum is a value of the panel or a weight):
 // precision_tiles.inl.h; else false, 1 and 1.
 // kDiffusedPixels, where kPerWord is more than 1: so many pixels of a row, from a multiple of it
@@ -40,7 +39,7 @@ struct Fp32 {
   static constexpr Precision kPrecision = kFp32;
   static constexpr int kPerWord = 1;
   static constexpr bool kUnscale = false, kBorder = false;
-  static constexpr bool kStrassen = true, kMatrixTiles = false, kPanelInL3 = false;
+  static constexpr bool kStrassen = true, kMatrixTiles = false;
   static constexpr int kPanelBlocks = 1, kPieces = 1;
   using Strassen = Balanced;
   using Element = float;
@@ -67,8 +66,6 @@ struct Fp32 {
 // Of Strassen products, whose rows are scaled.
 struct Balanced : Fp32 {
   static constexpr bool kUnscale = true;
-  // With fewer lanes the panel's loads would be missed by the products.
-  static constexpr bool kPanelInL3 = kLanes >= 16;
 };
 
 }  // namespace

@@ -28,7 +28,7 @@ struct Int8 {
   // ±508 of weights.
   static constexpr bool kStrassen = kPerWord == 2;
   using Strassen = Int16;
-  static constexpr bool kMatrixTiles = false, kPanelInL3 = false;
+  static constexpr bool kMatrixTiles = false;
   static constexpr int kDiffusedPixels = 4, kPanelBlocks = 1, kPieces = 1;
   using Products = Int8;
   using Patches = Int16;
@@ -68,7 +68,7 @@ struct Int8 {
 // it is bytes, and of its Strassen products: two products an instruction, as bf16.
 struct Int16 {
   static constexpr int kPerWord = 2, kPanelBlocks = 1, kPieces = 1;
-  static constexpr bool kUnscale = true, kMatrixTiles = false, kPanelInL3 = false;
+  static constexpr bool kUnscale = true, kMatrixTiles = false;
   using Element = int16_t;
 
   static void accumulate(Vec& sum, Vec x, Vec w) { sum = dot_int16(x, w, sum); }

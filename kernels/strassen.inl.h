@@ -15,10 +15,11 @@
 //
 // A's combinations are packed once. X's are formed as the depthwise layer makes its blocks, while
 // these are in L1 (or L2, with two levels), and written to the panel instead of X. The product then
-// takes one tile of output channels of all quarters at a time: its sums, of 4 quarters or 16
+// takes some tiles of output channels of all quarters at a time: their sums, of 4 quarters or 16
 // sixteenths, stay in a small buffer, and dst is written once. (Kept in dst, between one product
 // and the next, they would be fetched from L2 or L3 and written back three times, and every store
-// would wait for its line.)
+// would wait for its line.) All tiles of such a group are multiplied with an operand of X before
+// the next operand is read: a panel that is too large for L2 comes from L3 once a group.
 #pragma once
 
 #include "kernels/pointwise.inl.h"
@@ -107,25 +108,32 @@ void add_to_both(float* a, float* b, const float* src, ptrdiff_t n) {
   }
 }
 
-// The products of a tile of output channels, which follow each other in weights and panel. Behind
-// the last tile's, `end`, the next call's begin at `begin`.
+// The products of a group of tiles of output channels. A tile's follow each other in the weights,
+// as their operands do in the panel.
 struct StrassenProducts {
-  const float *panel, *weights, *begin, *end;
-  ptrdiff_t panel_block_stride, product_stride;
-  int pixels, ic;  // of one
-  ptrdiff_t sums() const { return static_cast<ptrdiff_t>(pixels) * kOcTile; }
+  const float *panel, *weights;  // of the next product, of the first tile
+  const float *end, *behind;     // of the first tile; what is read behind the group
+  ptrdiff_t panel_block_stride, product_stride, tile_words;
+  int tiles, pixels, ic;  // pixels and ic of a product
+  ptrdiff_t tile_sums() const { return static_cast<ptrdiff_t>(pixels) * kOcTile; }
+  ptrdiff_t sums() const { return tiles * tile_sums(); }
 };
 
 // c (+)= the next 7^Levels products. c are the quarters C11, C12, C21, C22 one after the other,
-// each of the next level, at the end [pixel][kOcTile]. `scratch`: of a quarter, and of the levels
-// below.
+// each of the next level, at the end [tile][pixel][kOcTile]. `scratch`: of a quarter, and of the
+// levels below.
 template <class P, int Levels>
 void strassen_sums(StrassenProducts& t, bool first, float* c, float* scratch) {
   if constexpr (Levels == 0) {
-    const float* const weights = t.weights;
+    const float* weights = t.weights;
     t.weights += static_cast<ptrdiff_t>(t.ic) / P::kPerWord * kOcTile;
-    const float* const next = t.weights == t.end ? t.begin : t.weights;
-    sum_tile<P>(t.panel, t.panel_block_stride, t.pixels, t.ic, weights, next, first, c);
+    for (int i = 0; i < t.tiles; ++i, weights += t.tile_words) {
+      const float* const next = i + 1 < t.tiles      ? weights + t.tile_words
+                                : t.weights == t.end ? t.behind
+                                                     : t.weights;
+      sum_tile<P>(t.panel, t.panel_block_stride, t.pixels, t.ic, weights, next, first,
+                  c + i * t.tile_sums());
+    }
     t.panel += t.product_stride;
   } else {
     const ptrdiff_t n = t.sums() << 2 * (Levels - 1);
@@ -168,21 +176,30 @@ void strassen_tiles(const StrassenParams& s) {
   const int ic = p.ic / kParts;
   const ptrdiff_t tile_words =
       static_cast<ptrdiff_t>(strassen_products(Levels)) * (ic / P::kPerWord) * kOcTile;
-  const float* const begin = p.weights + p.tile_begin * tile_words;
-  const float* const end = p.weights + p.tile_end * tile_words;
-  StrassenProducts tile{
-      p.panel, begin, begin, end, p.panel_block_stride, s.product_stride, p.pixels / kParts, ic};
-  float* const scratch = s.sums + kParts * kParts * tile.sums();
-  for (int t = p.tile_begin; t < p.tile_end; ++t) {
-    tile.panel = p.panel;
-    strassen_sums<Products, Levels>(tile, true, s.sums, scratch);
-    for (int i = 0; i < kParts * kParts; ++i) {
-      // The bits of i, from the lowest: column and row of the quarter, and of the one it is in.
-      const int row = ((i >> 2) & 2) | ((i >> 1) & 1), column = ((i >> 1) & 2) | (i & 1);
+  for (int begin = p.tile_begin, end; begin < p.tile_end; begin = end) {
+    end = s.tiles_at_once < p.tile_end - begin ? begin + s.tiles_at_once : p.tile_end;
+    const float* const weights = p.weights + begin * tile_words;
+    StrassenProducts group{p.panel,
+                           weights,
+                           weights + tile_words,
+                           p.weights + (end < p.tile_end ? end : p.tile_begin) * tile_words,
+                           p.panel_block_stride,
+                           s.product_stride,
+                           tile_words,
+                           end - begin,
+                           p.pixels / kParts,
+                           ic};
+    strassen_sums<Products, Levels>(group, true, s.sums, s.sums + kParts * kParts * group.sums());
+    for (int i = 0; i < kParts * kParts * group.tiles; ++i) {
+      // The bits of `part`, from the lowest: column and row of the quarter, and of the one it is
+      // in.
+      const int part = i / group.tiles, tile = begin + i % group.tiles;
+      const int row = ((part >> 2) & 2) | ((part >> 1) & 1);
+      const int column = ((part >> 1) & 2) | (part & 1);
       for (int v = 0; v < kOcVecs; ++v) {
-        const ptrdiff_t block = row * (p.oc_blk / kParts) + t * kOcVecs + v;
-        store_results<Products, P, A>(p, block, s.sums + i * tile.sums() + v * kLanes,
-                                      column * tile.pixels, tile.pixels);
+        const ptrdiff_t block = row * (p.oc_blk / kParts) + tile * kOcVecs + v;
+        store_results<Products, P, A>(p, block, s.sums + i * group.tile_sums() + v * kLanes,
+                                      column * group.pixels, group.pixels);
       }
     }
   }

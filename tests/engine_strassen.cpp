@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/calls.h"
 #include "engine/strassen.h"
 #include "kernels/registry.h"
 #include "models/convmixer.h"
@@ -33,6 +34,26 @@ void expect_products(const Plan& plan, const std::string& text) {
     EXPECT_NE(plan.products[i].find(text), std::string::npos) << plan.products[i];
     EXPECT_EQ(plan.native->blocks[i].pointwise.strassen > 0, text == "Strassen");
   }
+}
+
+// A strip's sums fit what is laid out for the largest one, of 256 pixels.
+void check_sums_fit(const KernelTable& table) {
+  for (const int levels : {1, 2}) {
+    const int parts = 1 << levels;
+    for (const int dim : {parts * table.oc_tile, 256, 1024, 4096}) {
+      const StrassenLayout most(table, dim, 256, levels);
+      for (int pixels = parts; pixels <= 256; pixels += parts) {
+        const StrassenLayout layout(table, dim, pixels, levels);
+        const auto sums = static_cast<std::size_t>(
+            layout.tiles_at_once * strassen_sum_parts(levels) * pixels / parts * table.oc_tile);
+        ASSERT_GT(sums, 0u);
+        ASSERT_LE(sums, layout.sum_words) << dim << " channels, " << pixels << " pixels";
+        ASSERT_LE(layout.sum_words, most.sum_words) << dim << " channels, " << pixels << " pixels";
+      }
+    }
+  }
+  EXPECT_EQ(StrassenLayout(table, 2 * table.oc_tile, 4, 1).tiles_at_once, 1);
+  EXPECT_GT(StrassenLayout(table, 65536, 4, 1).tiles_at_once, 1);
 }
 
 // The largest error of a logit, as a share of the limit.
@@ -232,7 +253,7 @@ void check_choice(const EngineVariant& variant) {
       128 * 128 * 3, 1024);
 }
 
-void register_strassen_tests(const EngineVariant& variant) {
+void register_strassen_tests(const EngineVariant& variant, const KernelTable& table) {
   const std::string suite = "strassen/" + variant.name;
   // 8×8 pixels; 12×8; 3 rows a strip; rows of more pixels than a strip usually has.
   for (const ModelShape& shape :
@@ -240,6 +261,7 @@ void register_strassen_tests(const EngineVariant& variant) {
         ModelShape{256, 1, 3, 1, 5, 38}, ModelShape{128, 1, 3, 1, 2, 130}}) {
     register_test(suite, shape.text(), "", [=] { check_model(variant, shape); });
   }
+  register_test(suite, "sums_fit", "", [&table] { check_sums_fit(table); });
   register_test(suite, "spread", "", [=] { check_spread(variant); });
   register_test(suite, "bundled", "", [=] { check_bundled(variant); });
   register_test(suite, "two_levels", "", [=] { check_two_levels(variant); });
@@ -252,7 +274,7 @@ void register_strassen_tests(const EngineVariant& variant) {
 void add_strassen_tests(const EngineVariant& variant) {
   for (const Variant& v : variants()) {  // oneDNN is none of them
     if (v.name != variant.name || v.table->strassen[kActIdentity] == nullptr) continue;
-    register_strassen_tests(variant);
+    register_strassen_tests(variant, *v.table);
   }
 }
 

@@ -13,11 +13,11 @@ namespace {
 
 struct StrassenCall {
   StrassenCall(const KernelTable& table, const Layer& layer, const std::vector<float>& src,
-               const std::vector<float>& unscale_values, int pixels, int levels)
+               const std::vector<float>& unscale_values, int pixels, int levels, int tiles_at_once)
       : product(table, layer, src, Placement::operands(table, layer.ic, pixels),
                 placement_of(table, layer.oc, pixels)),
         unscale(pack_channels(unscale_values, table.oc_tile)),
-        operands(table, layer.weights, levels, product.params) {
+        operands(table, layer.weights, levels, tiles_at_once, product.params) {
     operands.params.product.unscale = unscale.data();
   }
   static Placement placement_of(const KernelTable& table, int oc, int pixels) {
@@ -48,7 +48,7 @@ void check_against_oracle(const KernelTable& table, int ic, int oc, int pixels, 
   for (std::size_t i = 0; i < layer.weights.size(); ++i) {
     scaled.weights[i] /= unscale[i / static_cast<std::size_t>(ic)];
   }
-  StrassenCall call(table, scaled, src, unscale, pixels, levels);
+  StrassenCall call(table, scaled, src, unscale, pixels, levels, 2);
   table.strassen[activation](&call.operands.params);
 
   const reference::Result want =
@@ -92,8 +92,8 @@ void check_tile_ranges(const KernelTable& table, int levels) {
   const Layer layer = Layer::pointwise(ic, oc, random, false);
   const std::vector<float> src = values(random, ic, pixels, false),
                            ones(static_cast<std::size_t>(oc), 1.0f);
-  StrassenCall whole(table, layer, src, ones, pixels, levels),
-      split(table, layer, src, ones, pixels, levels);
+  StrassenCall whole(table, layer, src, ones, pixels, levels, 1),
+      split(table, layer, src, ones, pixels, levels, 1);
   table.strassen[kActGelu](&whole.operands.params);
   for (int tile = tiles - 1; tile >= 0; --tile) {
     StrassenParams part = split.operands.params;
@@ -103,6 +103,13 @@ void check_tile_ranges(const KernelTable& table, int levels) {
   }
   EXPECT_TRUE(
       same_bits(whole.product.dst.data(), split.product.dst.data(), whole.product.dst.size()));
+  for (const int tiles_at_once : {2, 3, 5}) {
+    StrassenCall group(table, layer, src, ones, pixels, levels, tiles_at_once);
+    table.strassen[kActGelu](&group.operands.params);
+    EXPECT_TRUE(group.operands.intact());
+    EXPECT_TRUE(
+        same_bits(whole.product.dst.data(), group.product.dst.data(), whole.product.dst.size()));
+  }
 }
 
 }  // namespace

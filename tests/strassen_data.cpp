@@ -53,15 +53,15 @@ Framed pack(const KernelTable& table, const std::vector<float>& weights, int lev
 
 StrassenOperands::StrassenOperands(const KernelTable& table,
                                    const std::vector<float>& plain_weights, int levels,
-                                   const PointwiseParams& plain)
+                                   int tiles_at_once, const PointwiseParams& plain)
     : block_words((plain.pixels >> levels) * table.lanes / table.per_word),
       block_stride(block_words + 16),
       product_stride((plain.ic / table.lanes >> levels) * block_stride),
       weights(pack(table, plain_weights, levels, plain.oc_blk * table.lanes, plain.ic)),
       panel(static_cast<std::size_t>(strassen_products(levels) * product_stride)),
-      sums(static_cast<std::size_t>((levels == 2 ? 21 : 5) * (plain.pixels >> levels) *
-                                    table.oc_tile)),
-      params{plain, levels, product_stride, sums.data()} {
+      sums(static_cast<std::size_t>(tiles_at_once * (levels == 2 ? 21 : 5) *
+                                    (plain.pixels >> levels) * table.oc_tile)),
+      params{plain, levels, product_stride, tiles_at_once, sums.data()} {
   const int blocks = plain.ic / table.lanes >> levels;
   for (int b = 0; b < blocks; ++b) {
     const StrassenPanelParams p{plain.panel + b * plain.panel_block_stride,
@@ -91,7 +91,7 @@ testing::AssertionResult StrassenOperands::intact() const {
 void run_strassen(const KernelTable& table, KernelActivation activation,
                   const std::vector<float>& weights, int levels, const PointwiseParams& plain,
                   bool tile_by_tile) {
-  StrassenOperands operands(table, weights, levels, plain);
+  StrassenOperands operands(table, weights, levels, 2, plain);
   PointwiseParams& p = operands.params.product;
   const int tiles = p.tile_end;
   for (int tile = 0; tile < tiles; tile += tile_by_tile ? 1 : tiles) {

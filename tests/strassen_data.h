@@ -15,7 +15,7 @@ struct StrassenOperands {
   // panel is made of the plain one, which `plain` points to, by the kernel. Neither is
   // needed any more.
   StrassenOperands(const KernelTable& table, const std::vector<float>& weights, int levels,
-                   const PointwiseParams& plain);
+                   int tiles_at_once, const PointwiseParams& plain);
   StrassenOperands(const StrassenOperands&) = delete;
 
   // After a call: nothing around the panel and the sums, or between the panel's blocks.
@@ -26,7 +26,8 @@ struct StrassenOperands {
   StrassenParams params;
 };
 
-// The same as the plain product; dst's tiles in one call, or each of the first part's in one.
+// The same as the plain product; dst's tiles in one call, by two at once, or each of the first
+// part's in one.
 void run_strassen(const KernelTable& table, KernelActivation activation,
                   const std::vector<float>& weights, int levels, const PointwiseParams& plain,
                   bool tile_by_tile);
