@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each operator × variant × layer of the published models, on one thread: `<op>/<variant>/<shape>`.
 // A result is compared with the oracle before its clock starts. `peak%`: of the FMA peak of the
-// variant, measured in this process (oneDNN: of the precision's best).
+// variant (oneDNN: of the precision's best), measured right behind the layer.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
@@ -9,7 +9,6 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <tuple>
 
@@ -43,20 +42,23 @@ std::vector<const KernelTable*> all_tables() {
   return tables;
 }
 
-double peak_of(const KernelTable& table) {
-  static std::map<const KernelTable*, double> peaks;
-  const auto found = peaks.find(&table);
-  if (found != peaks.end()) return found->second;
-  Workers one(1);
-  return peaks[&table] = measure_fma_peak(table, one);
+double peak_of(const KernelTable& table, PeakRounds rounds = {}) {
+  static Workers one(1);
+  return measure_fma_peak(table, one, rounds);
 }
 
-// JSON has these counters too, in FLOP, bytes and percent.
-void count(benchmark::State& state, Work work, double peak) {
+// The clock around `run`, with counters, which JSON has in FLOP, bytes and percent. The peak is
+// that of half a millisecond behind the layer: some CPUs lower their clock while vectors are loaded
+// and multiplied at once, and raise it again in some milliseconds of multiply-adds alone.
+template <typename F>
+void measure(benchmark::State& state, Work work, const KernelTable& table, F run) {
+  for (auto _ : state) run();
+  const double peak = peak_of(table, {10, std::chrono::microseconds(50)});
   using benchmark::Counter;
   state.counters["FLOP/s"] = Counter(work.flops, Counter::kIsIterationInvariantRate);
   state.counters["bytes/s"] = Counter(work.bytes, Counter::kIsIterationInvariantRate);
   state.counters["peak%"] = Counter(100 * work.flops / peak, Counter::kIsIterationInvariantRate);
+  state.counters["fma_peak"] = peak;
 }
 
 // The layers of the preset and variant that run now; made once, not for each repetition.
@@ -81,8 +83,8 @@ void bench_pointwise(benchmark::State& state, const Preset& preset, const Kernel
                      Strassen strassen) {
   Layers& l = layers(preset, table, strassen);
   if (!correct(state, l.check_pointwise())) return;
-  for (auto _ : state) l.pointwise(l.pointwise_weights().data());
-  count(state, l.pointwise_work(), peak_of(table));
+  const float* const weights = l.pointwise_weights().data();
+  measure(state, l.pointwise_work(), table, [&] { l.pointwise(weights); });
 }
 
 // The weights of every image come from memory, as they do in a deep model: copies of twice the L3
@@ -98,30 +100,27 @@ void bench_pointwise_cold(benchmark::State& state, const Preset& preset, const K
     std::copy(weights.data(), weights.data() + weights.size(), copies.back().data());
   }
   std::size_t next = 0;
-  for (auto _ : state) l.pointwise(copies[next++ % copies.size()].data());
-  count(state, l.pointwise_work(), peak_of(table));
+  measure(state, l.pointwise_work(), table,
+          [&] { l.pointwise(copies[next++ % copies.size()].data()); });
 }
 
 void bench_depthwise(benchmark::State& state, const Preset& preset, const KernelTable& table) {
   Layers& l = layers(preset, table);
   if (!correct(state, l.check_depthwise())) return;
-  for (auto _ : state) l.depthwise();
-  count(state, l.depthwise_work(), peak_of(table));
+  measure(state, l.depthwise_work(), table, [&] { l.depthwise(); });
 }
 
 void bench_patch_embed(benchmark::State& state, const Preset& preset, const KernelTable& table,
                        bool u8) {
   Layers& l = layers(preset, table);
   if (!correct(state, l.check_patch_embed(u8))) return;
-  for (auto _ : state) l.patch_embed(u8);
-  count(state, l.patch_embed_work(u8), peak_of(table));
+  measure(state, l.patch_embed_work(u8), table, [&] { l.patch_embed(u8); });
 }
 
 void bench_head(benchmark::State& state, const Preset& preset, const KernelTable& table) {
   Layers& l = layers(preset, table);
   if (!correct(state, l.check_head())) return;
-  for (auto _ : state) l.head();
-  count(state, l.head_work(), peak_of(table));
+  measure(state, l.head_work(), table, [&] { l.head(); });
 }
 
 void bench_gelu(benchmark::State& state, const KernelTable& table) {
@@ -134,24 +133,23 @@ void bench_gelu(benchmark::State& state, const KernelTable& table) {
                  limit = reference::kGeluLimits[table.precision] * std::max(1.0f, src[i]);
     if (!(std::fabs(want - double{dst[i]}) <= limit)) return state.SkipWithError("wrong result");
   }
-  for (auto _ : state) {
-    table.activation[kActGelu](src.data(), dst.data(), kCount);
-    benchmark::ClobberMemory();
-  }
-  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kCount));
   // Of kernels/activation.inl.h, a multiply-add for two: the power or the pieces, those of bf16,
   // the short form.
   const double of_fp32 = table.lanes < 16 ? 24 : 18;
   const double flops[kPrecisionCount] = {of_fp32, 12, 16};
-  count(state, {flops[table.precision] * kCount, 2.0 * sizeof(float) * kCount}, peak_of(table));
+  const Work work{flops[table.precision] * kCount, 2.0 * sizeof(float) * kCount};
+  measure(state, work, table, [&] {
+    table.activation[kActGelu](src.data(), dst.data(), kCount);
+    benchmark::ClobberMemory();
+  });
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kCount));
 }
 
 void bench_onednn(benchmark::State& state, const Preset& preset, Op op, Precision precision,
                   bool u8) {
   OneDnnLayer layer(preset, op, precision, u8);
   if (!correct(state, layer.check())) return;
-  for (auto _ : state) layer.run();
-  count(state, layer.work(), peak_of(*available_tables(precision).front()));
+  measure(state, layer.work(), *available_tables(precision).front(), [&] { layer.run(); });
 }
 
 std::string onednn_name(Precision precision) {
