@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include "kernels/cpu.h"
-
 namespace convmixer {
 
 PanelLayout panel_layout(const KernelTable& table, int pixels) {
@@ -122,7 +120,8 @@ MeanParams mean_params(const Plan& plan, const PlaneLayout& layout, const float*
   return p;
 }
 
-StrassenLayout::StrassenLayout(const KernelTable& table, int dim, int pixel_count, int level_count)
+StrassenLayout::StrassenLayout(const KernelTable& table, int dim, int pixel_count, int level_count,
+                               std::size_t l2_bytes)
     : pixels(pixel_count),
       levels(level_count),
       parts(1 << levels),
@@ -132,18 +131,20 @@ StrassenLayout::StrassenLayout(const KernelTable& table, int dim, int pixel_coun
       product_stride(static_cast<std::ptrdiff_t>(
           spread_stride(static_cast<std::size_t>(blocks * block_stride)))),
       staged_words(static_cast<std::size_t>(parts * staged_stride)) {
-  const auto tile_weights =
-      static_cast<std::size_t>(ceil_div(blocks * table.lanes, table.per_word) * table.oc_tile);
   const auto products = static_cast<std::size_t>(strassen_products(levels));
   panel_words = products * static_cast<std::size_t>(product_stride);
-  sum_words =
+  const auto tile_sums =
       static_cast<std::size_t>(strassen_sum_parts(levels) * (pixels / parts) * table.oc_tile);
+  sum_words = tile_sums;
   // What a tile reads; the next one must find the panel again.
-  const std::size_t room = cache_sizes().l2 / 2 / sizeof(float);
-  if (panel_words + products * tile_weights <= room) return;
-  const std::size_t tile_sums = sum_words;
-  sum_words = std::max(tile_sums, room);
-  tiles_at_once = static_cast<int>(sum_words / tile_sums);
+  const auto tile_weights =
+      products * static_cast<std::size_t>(blocks * table.lanes / table.per_word * table.oc_tile);
+  const std::size_t room = l2_bytes / 2 / sizeof(float);
+  if (panel_words + tile_weights <= room) return;
+  const int tiles = blocks * table.lanes / table.oc_tile;
+  sum_words = std::max(tile_sums, std::min(room, static_cast<std::size_t>(tiles) * tile_sums));
+  const int groups = ceil_div(tiles, static_cast<int>(sum_words / tile_sums));
+  tiles_at_once = ceil_div(tiles, groups);
 }
 
 StrassenPanelParams strassen_panel_params(const StrassenLayout& layout, int block, const float* src,

@@ -8,6 +8,7 @@
 
 #include "engine/layout.h"
 #include "engine/packing.h"
+#include "kernels/cpu.h"
 #include "kernels/kernels.h"
 
 namespace convmixer {
@@ -45,14 +46,16 @@ MeanParams mean_params(const Plan& plan, const PlaneLayout& layout, const float*
 // What Strassen products of `pixels` pixels, a multiple of 2^levels, need: strides and sizes in
 // words.
 struct StrassenLayout {
-  StrassenLayout(const KernelTable& table, int dim, int pixels, int levels);
+  StrassenLayout(const KernelTable& table, int dim, int pixels, int levels,
+                 std::size_t l2_bytes = cache_sizes().l2);
   int pixels, levels;
   int parts;                     // 2^levels
   int blocks;                    // of a part of the channels, hence of a product's operand
   std::ptrdiff_t staged_stride;  // of `parts` plain blocks, one of each part
   std::ptrdiff_t block_stride, product_stride;  // of the panel
   std::size_t staged_words, panel_words, sum_words;
-  // Where half of L2 cannot hold the panel and a tile's weights, as many tiles as it holds sums of.
+  // Where half of L2 cannot hold the panel and a tile's weights, groups of nearly equal size, each
+  // of at most as many tiles as it holds sums of. Fewer pixels never need more words.
   int tiles_at_once = 1;
 };
 

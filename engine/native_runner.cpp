@@ -138,7 +138,7 @@ class NativeRunner : public Runner {
   }
 
   // Depth-first: the strip's depthwise results of all channels go into the panel, which stays in
-  // the thread's cache (that of a Strassen product in L3), and the pointwise product reads it
+  // the thread's cache (that of a Strassen product in L2 or L3), and the pointwise product reads it
   // there. (Where the output channels are split, each part computes the panel for itself: no thread
   // waits for another inside a layer.)
   void block(std::size_t index, const Task& t, const float* src, float* panel, float* scratch,

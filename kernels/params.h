@@ -62,7 +62,7 @@ struct StrassenParams {
   PointwiseParams product;
   int levels;
   ptrdiff_t product_stride;  // of the panel; panel_block_stride is that within a product
-  int tiles_at_once;         // multiplied with an operand before the next; no bits depend on it
+  int tiles_at_once;         // ≥ 1: multiplied with an operand before the next; changes no bits
   float* sums;  // room for tiles_at_once · strassen_sum_parts(levels) · pixels / n · kOcTile floats
 };
 

@@ -75,8 +75,8 @@ struct PointwiseTiles<P, 0, N...> {
 };
 
 // sums[pixel][kOcTile] = Σ over `ic` input channels of weights[ic][kOcTile] · panel, or, where this
-// is not the `first` of the products that make them, that much more. `next` are the weights of the
-// tile after this one.
+// is not the `first` of the products that make them, that much more. `next` are the weights
+// that are multiplied next.
 template <class P>
 void sum_tile(const float* panel, ptrdiff_t panel_block_stride, int pixels, int ic,
               const float* weights, const float* next, bool first, float* sums) {

@@ -16,10 +16,10 @@
 // A's combinations are packed once. X's are formed as the depthwise layer makes its blocks, while
 // these are in L1 (or L2, with two levels), and written to the panel instead of X. The product then
 // takes some tiles of output channels of all quarters at a time: their sums, of 4 quarters or 16
-// sixteenths, stay in a small buffer, and dst is written once. (Kept in dst, between one product
-// and the next, they would be fetched from L2 or L3 and written back three times, and every store
-// would wait for its line.) All tiles of such a group are multiplied with an operand of X before
-// the next operand is read: a panel that is too large for L2 comes from L3 once a group.
+// sixteenths, stay in a buffer that L2 holds, and dst is written once. (Kept in dst, between one
+// product and the next, they would be fetched from L2 or L3 and written back three times, and every
+// store would wait for its line.) All tiles of such a group are multiplied with an operand of X
+// before the next operand is read: a panel that is too large for L2 comes from L3 once a group.
 #pragma once
 
 #include "kernels/pointwise.inl.h"
@@ -111,8 +111,8 @@ void add_to_both(float* a, float* b, const float* src, ptrdiff_t n) {
 // The products of a group of tiles of output channels. A tile's follow each other in the weights,
 // as their operands do in the panel.
 struct StrassenProducts {
-  const float *panel, *weights;  // of the next product, of the first tile
-  const float *end, *behind;     // of the first tile; what is read behind the group
+  const float *panel, *weights;  // the next product's: its operand, its weights of the first tile
+  const float *end, *behind;     // where the first tile's weights end; what follows the group's
   ptrdiff_t panel_block_stride, product_stride, tile_words;
   int tiles, pixels, ic;  // pixels and ic of a product
   ptrdiff_t tile_sums() const { return static_cast<ptrdiff_t>(pixels) * kOcTile; }
@@ -191,8 +191,7 @@ void strassen_tiles(const StrassenParams& s) {
                            ic};
     strassen_sums<Products, Levels>(group, true, s.sums, s.sums + kParts * kParts * group.sums());
     for (int i = 0; i < kParts * kParts * group.tiles; ++i) {
-      // The bits of `part`, from the lowest: column and row of the quarter, and of the one it is
-      // in.
+      // Bits of `part`, from the lowest: column and row of the quarter, and of the one it is in.
       const int part = i / group.tiles, tile = begin + i % group.tiles;
       const int row = ((part >> 2) & 2) | ((part >> 1) & 1);
       const int column = ((part >> 1) & 2) | (part & 1);

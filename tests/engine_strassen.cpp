@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plans with Strassen products: logits, channels of very different size, the bundled model, bits,
-// and when they are refused.
+// room for sums, and when they are refused.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -36,24 +36,40 @@ void expect_products(const Plan& plan, const std::string& text) {
   }
 }
 
-// A strip's sums fit what is laid out for the largest one, of 256 pixels.
-void check_sums_fit(const KernelTable& table) {
-  for (const int levels : {1, 2}) {
-    const int parts = 1 << levels;
-    for (const int dim : {parts * table.oc_tile, 256, 1024, 4096}) {
-      const StrassenLayout most(table, dim, 256, levels);
-      for (int pixels = parts; pixels <= 256; pixels += parts) {
-        const StrassenLayout layout(table, dim, pixels, levels);
-        const auto sums = static_cast<std::size_t>(
-            layout.tiles_at_once * strassen_sum_parts(levels) * pixels / parts * table.oc_tile);
-        ASSERT_GT(sums, 0u);
-        ASSERT_LE(sums, layout.sum_words) << dim << " channels, " << pixels << " pixels";
-        ASSERT_LE(layout.sum_words, most.sum_words) << dim << " channels, " << pixels << " pixels";
+// A strip's sums fit what is laid out for one of more pixels; groups are as few as they can be.
+void check_sums(const KernelTable& table, int dim, int levels, std::size_t l2) {
+  const int parts = 1 << levels, tiles = dim / parts / table.oc_tile;
+  std::size_t before = 0;
+  for (int pixels = parts; pixels <= 256; pixels += parts) {
+    const StrassenLayout layout(table, dim, pixels, levels, l2);
+    const std::size_t sums = static_cast<std::size_t>((levels == 2 ? 21 : 5) * (pixels / parts) *
+                                                      table.oc_tile),
+                      weights = static_cast<std::size_t>((levels == 2 ? 49 : 7) * dim / parts /
+                                                         table.per_word * table.oc_tile),
+                      room = l2 / 2 / sizeof(float);
+    SCOPED_TRACE(fmt::format("{} channels, {} pixels, {} levels, {} KB of L2", dim, pixels, levels,
+                             l2 >> 10));
+    ASSERT_GE(layout.sum_words, before);
+    before = layout.sum_words;
+    ASSERT_LE(static_cast<std::size_t>(layout.tiles_at_once) * sums, layout.sum_words);
+    ASSERT_LE(layout.sum_words,
+              std::max(sums, std::min(room, static_cast<std::size_t>(tiles) * sums)));
+    const bool fits = layout.panel_words + weights <= room;
+    const int most = fits ? 1 : std::max(1, static_cast<int>(room / sums));
+    ASSERT_GE(layout.tiles_at_once, 1);
+    ASSERT_LE(layout.tiles_at_once, std::min(most, tiles));
+    ASSERT_EQ(ceil_div(tiles, layout.tiles_at_once), ceil_div(tiles, std::min(most, tiles)));
+  }
+}
+
+void check_room(const KernelTable& table) {
+  for (const std::size_t l2 : {256u << 10, 512u << 10, 1024u << 10, 2048u << 10}) {
+    for (const int levels : {1, 2}) {
+      for (const int dim : {4 * table.oc_tile, 256, 768, 1024, 1536, 4096}) {
+        check_sums(table, dim, levels, l2);
       }
     }
   }
-  EXPECT_EQ(StrassenLayout(table, 2 * table.oc_tile, 4, 1).tiles_at_once, 1);
-  EXPECT_GT(StrassenLayout(table, 65536, 4, 1).tiles_at_once, 1);
 }
 
 // The largest error of a logit, as a share of the limit.
@@ -253,7 +269,7 @@ void check_choice(const EngineVariant& variant) {
       128 * 128 * 3, 1024);
 }
 
-void register_strassen_tests(const EngineVariant& variant, const KernelTable& table) {
+void register_strassen_tests(const EngineVariant& variant) {
   const std::string suite = "strassen/" + variant.name;
   // 8×8 pixels; 12×8; 3 rows a strip; rows of more pixels than a strip usually has.
   for (const ModelShape& shape :
@@ -261,7 +277,6 @@ void register_strassen_tests(const EngineVariant& variant, const KernelTable& ta
         ModelShape{256, 1, 3, 1, 5, 38}, ModelShape{128, 1, 3, 1, 2, 130}}) {
     register_test(suite, shape.text(), "", [=] { check_model(variant, shape); });
   }
-  register_test(suite, "sums_fit", "", [&table] { check_sums_fit(table); });
   register_test(suite, "spread", "", [=] { check_spread(variant); });
   register_test(suite, "bundled", "", [=] { check_bundled(variant); });
   register_test(suite, "two_levels", "", [=] { check_two_levels(variant); });
@@ -274,7 +289,14 @@ void register_strassen_tests(const EngineVariant& variant, const KernelTable& ta
 void add_strassen_tests(const EngineVariant& variant) {
   for (const Variant& v : variants()) {  // oneDNN is none of them
     if (v.name != variant.name || v.table->strassen[kActIdentity] == nullptr) continue;
-    register_strassen_tests(variant, *v.table);
+    register_strassen_tests(variant);
+  }
+  for (const Precision precision : {kFp32, kInt8}) {
+    for (const Variant& v : variants(precision)) {
+      if (v.isa != variant.name || v.table == nullptr) continue;
+      if (v.table->strassen[kActIdentity] == nullptr) continue;
+      register_test("strassen/" + v.name, "room", "", [=] { check_room(*v.table); });
+    }
   }
 }
 

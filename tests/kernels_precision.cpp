@@ -282,7 +282,7 @@ KernelTests precision_tests(const KernelTable& table) {
   for (int levels = 1; table.strassen[kActIdentity] != nullptr && levels <= 2; ++levels) {
     const int n = 1 << levels, c = n * tile;
     for (const LayerShape& s :
-         {LayerShape{c, c, 1, n, 2}, LayerShape{3 * c, 2 * c, 1, 2 * n, px + 3},
+         {LayerShape{c, c, 1, n, 2}, LayerShape{3 * c, 3 * c, 1, 2 * n, px + 3},
           LayerShape{n * 2 * table.sum_words + c, c, 1, 2 * n, 3}}) {
       add("strassen", fmt::format("{}_levels_{}", levels, text(s)),
           [=](const KernelTable& t) { check_all_activations(t, s, false, false, levels); });
