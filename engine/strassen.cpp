@@ -183,10 +183,11 @@ std::string refuse_strassen(const Geometry& g, const KernelTable& table, int lev
   return "";
 }
 
-// Measured (docs/performance.md), products alone: with avx512 a level gains 3 % at 256 channels and
-// 10 % at 768 (before sums stayed in cache), with avx2 2 % or less of a model at 256 and 5 % and
-// more from 512 on, of bytes nothing at 256 and 6 to 10 % from 512 on; a second one gains up to 12
-// % from 768 on.
+// Measured (docs/performance.md), products alone: with avx512 on Zen 4 a level gains 3 % at 256
+// channels and 10 % from 768 on, with avx2 2 % or less of a model at 256 and 5 % and more from 512
+// on, of bytes nothing at 256 and 6 to 10 % from 512 on; a second one gains up to 12 % from 768 on.
+// On a Granite Rapids with avx512 whole models gain 6 % at 1536 channels, 4 at 1024, and lose 1 to
+// 3 at 768.
 std::string doubt_strassen(const Geometry& g, const KernelTable& table, int levels) {
   if (table.name == std::string_view("portable")) return "portable gains nothing";
   const int least_dim = levels == 2 ? 768 : table.lanes >= 16 ? 256 : 512;
