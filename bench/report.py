@@ -112,8 +112,9 @@ precision's best). In 10 ms of multiply-adds alone that peak was {peaks}.
 ![Roofline: the layers under the FMA peak and the memory bandwidth](roofline.svg)
 
 The roof is the peak of multiply-adds alone, the slope what one thread copies in memory; layers above that find their \
-operands in the caches. Points above the roof are Strassen products, of which the FLOP of the plain product are counted, more than they \
-execute, or amx's of floats, by units that have 16 times the FMA's peak and take six products for one."""
+operands in the caches. Points above the roof are Strassen products, of which the FLOP of the plain product are \
+counted, more than they execute, or amx's of floats, by units that have 16 times the FMA's peak and take six products \
+for one."""
 
 
 def memory_bandwidth():

@@ -188,6 +188,7 @@ std::vector<float> LayerCase::values(Random& random, std::size_t count, int leas
   }
   return list;
 }
+
 Words run(const LayerCase& t, bool in_pieces) {
   return t.depthwise ? run_depthwise(t, in_pieces) : run_product(t, in_pieces);
 }
