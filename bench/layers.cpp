@@ -5,7 +5,6 @@
 #include <bit>
 
 #include "bench/checks.h"
-#include "engine/split.h"
 #include "kernels/registry.h"
 
 namespace convmixer::bench {
@@ -54,11 +53,11 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
       graph_(folded_graph(preset)),
       plan_(make_plan(random_graph(preset), kMean, kStd, only(table, preset, strassen))),
       layout_(plan_->geometry, table),
-      rows_(choose_split(plan_->geometry, *plan_->native, 1, 1, block().pointwise.tiles).rows) {
+      split_(choose_split(plan_->geometry, *plan_->native, 1, 1)) {
   const Geometry& g = plan_->geometry;
-  panel_ = Buffer<float>(panel_words(*plan_, rows_ * g.w));
+  panel_ = Buffer<float>(panel_words(*plan_, std::min(g.h, split_.panel_rows()) * g.w));
   if (const int levels = block().pointwise.strassen; levels != 0) {
-    const StrassenLayout layout(table, g.dim, rows_ * g.w, levels);
+    const StrassenLayout layout(table, g.dim, split_.rows * g.w, levels);
     strassen_panel_ = Buffer<float>(layout.panel_words);
     sums_ = Buffer<float>(layout.sum_words);
   }
@@ -107,7 +106,9 @@ float Layers::plane_value(const float* first_pixel, int c, int pixel) const {
                     static_cast<std::size_t>(pixel % layout_.w) % n);
 }
 
-int Layers::rows_at(int first_row) const { return std::min(rows_, plan_->geometry.h - first_row); }
+int Layers::rows_at(int first_row) const {
+  return std::min(split_.rows, plan_->geometry.h - first_row);
+}
 
 PointwiseParams Layers::product(const PackedPointwise& w, int first_row, int rows) {
   return product_params(w, layout_, offset_.data(), first_row, first_row + rows, panel_.data(),
@@ -135,7 +136,7 @@ PointwiseParams Layers::multiply(const float* weights, int first_row) {
 }
 
 void Layers::pointwise(const float* weights) {
-  for (int y = 0; y < plan_->geometry.h; y += rows_) multiply(weights, y);
+  for (int y = 0; y < plan_->geometry.h; y += split_.rows) multiply(weights, y);
 }
 
 DepthwiseParams Layers::convolution(int channel_block, int first_row, int rows) {
@@ -145,15 +146,16 @@ DepthwiseParams Layers::convolution(int channel_block, int first_row, int rows) 
       panel_.data() + panel_layout(table_, rows * layout_.w).block(channel_block));
 }
 
-void Layers::convolve(int first_row) {
+void Layers::convolve(int first_row, int rows) {
   for (int c = 0; c < layout_.blocks; ++c) {
-    const DepthwiseParams p = convolution(c, first_row, rows_at(first_row));
+    const DepthwiseParams p = convolution(c, first_row, rows);
     table_.depthwise[block().depthwise.activation](&p);
   }
 }
 
 void Layers::depthwise() {
-  for (int y = 0; y < plan_->geometry.h; y += rows_) convolve(y);
+  const int h = plan_->geometry.h, rows = split_.panel_rows();
+  for (int y = 0; y < h; y += rows) convolve(y, std::min(rows, h - y));
 }
 
 void Layers::patches(bool u8, int first_row, int rows) {
@@ -165,7 +167,7 @@ void Layers::patches(bool u8, int first_row, int rows) {
 
 void Layers::patch_embed(bool u8) {
   const PackedPointwise& w = u8 ? plan_->native->patch_embed_raw : plan_->native->patch_embed;
-  for (int y = 0; y < plan_->geometry.h; y += rows_) {
+  for (int y = 0; y < plan_->geometry.h; y += split_.rows) {
     patches(u8, y, rows_at(y));
     PointwiseParams p = product(w, y, rows_at(y));
     p.panel_block_stride = patch_panel_layout(table_, p.pixels).stride;
@@ -193,7 +195,7 @@ void Layers::head() {
 
 // Of the first strip.
 std::string Layers::check_pointwise() {
-  if (table_.pieces > 1) convolve(0);  // no random numbers are the pieces of one
+  if (table_.pieces > 1) convolve(0, rows_at(0));  // no random numbers are the pieces of one
   const PackedPointwise& w = block().pointwise;
   const PointwiseParams p = multiply(w.weights.data(), 0);
   const bool balanced = w.strassen > 0 && table_.precision == kFp32;

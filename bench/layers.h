@@ -13,6 +13,7 @@
 #include "engine/calls.h"
 #include "engine/layout.h"
 #include "engine/plan.h"
+#include "engine/split.h"
 
 namespace convmixer::bench {
 
@@ -31,7 +32,8 @@ class Layers {
  public:
   Layers(const Preset& preset, const KernelTable& table, Strassen strassen = Strassen::kOff);
 
-  // Each runs a layer over one image, strip by strip. `weights` is pointwise_weights() or a copy.
+  // Each runs a layer over one image, strip by strip or panel by panel. `weights` is
+  // pointwise_weights() or a copy.
   void pointwise(const float* weights);
   void depthwise();
   void patch_embed(bool u8);
@@ -55,7 +57,7 @@ class Layers {
  private:
   const NativeBlock& block() const { return plan_->native->blocks[0]; }
   PointwiseParams product(const PackedPointwise& w, int first_row, int rows);
-  void convolve(int first_row);  // a strip
+  void convolve(int first_row, int rows);  // into the panel
   DepthwiseParams convolution(int channel_block, int first_row, int rows);
   void patches(bool u8, int first_row, int rows);
   // By Strassen's algorithm where the plan does, its panel made of the plain one.
@@ -70,7 +72,7 @@ class Layers {
   Graph graph_;  // after the passes
   std::shared_ptr<const Plan> plan_;
   PlaneLayout layout_;
-  int rows_;  // of a strip
+  Split split_;
   Buffer<float> panel_, strassen_panel_, sums_, src_, dst_, means_, logits_;
   Image image_;
   std::vector<std::int32_t> offset_;

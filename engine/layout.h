@@ -20,18 +20,21 @@ inline std::size_t spread_stride(std::size_t words) {
 
 // Where a pixel of a channel block lies in a panel of so many pixels: words.
 struct PanelLayout {
-  int lanes, per_word, blocks_beside;  // KernelTable::panel_blocks
-  std::ptrdiff_t stride;               // from row of blocks to row of blocks
+  int lanes, per_word, blocks_beside, pieces;  // the last two: KernelTable::panel_blocks, pieces
+  std::ptrdiff_t stride;                       // from row of blocks to row of blocks
 
   // With room for what whole groups write behind the last pixel, or matrix tiles read.
-  PanelLayout(int lanes_, int per_word_, int panel_blocks, int pieces, int pixels)
-      : lanes(lanes_), per_word(per_word_), blocks_beside(panel_blocks) {
+  PanelLayout(int lanes_, int per_word_, int panel_blocks, int pieces_, int pixels)
+      : lanes(lanes_), per_word(per_word_), blocks_beside(panel_blocks), pieces(pieces_) {
     const int room = panel_blocks > 1 ? pixels + 15 : pixels;
     stride = static_cast<std::ptrdiff_t>(spread_stride(static_cast<std::size_t>(
         ceil_div(room * panel_blocks + per_word - 1, per_word) * lanes * pieces)));
   }
   std::ptrdiff_t block(int c) const {
     return c / blocks_beside * stride + c % blocks_beside * (lanes / per_word);
+  }
+  std::ptrdiff_t pixel(int i) const {
+    return static_cast<std::ptrdiff_t>(i) * (lanes / per_word * blocks_beside * pieces);
   }
   std::size_t words(int blocks) const {
     return static_cast<std::size_t>(ceil_div(blocks, blocks_beside) * stride);

@@ -45,25 +45,28 @@ class NativeRunner : public Runner {
 
   int chunk_size() const override { return chunk_; }
   std::size_t arena_bytes() const override {
-    return arena_.bytes() + (plane_offset_.size() + head_offset_.size()) * sizeof(std::int32_t);
+    return arena_.bytes() + splits_.size() * sizeof(Split) +
+           (plane_offset_.size() + head_offset_.size()) * sizeof(std::int32_t);
   }
 
  private:
   void lay_out_arena() {
     const Geometry& g = plan_.geometry;
     const auto lanes = static_cast<std::size_t>(native_.table->lanes);
-    const int most_pixels = most_strip_rows(g, native_) * g.w;
     const auto images = static_cast<std::size_t>(chunk_);
     const auto pixels = static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w);
-    panel_floats_ = panel_words(plan_, most_pixels);
+    for (int n = 1; n <= chunk_; ++n) {
+      splits_.push_back(choose_split(g, native_, n, threads_));
+      panel_floats_ = std::max(panel_floats_, panel_floats(splits_.back(), n));
+    }
     if (const int levels = plan_.strassen_levels(); levels != 0) {
-      const StrassenLayout strassen(*native_.table, g.dim, most_pixels, levels);
-      panel_floats_ = std::max(panel_floats_, strassen.panel_words);
+      const StrassenLayout strassen(*native_.table, g.dim, most_strip_rows(g, native_) * g.w,
+                                    levels);
       scratch_floats_ = std::max(strassen.staged_words, strassen.sum_words);
     }
     const auto team_size = static_cast<std::size_t>(threads_);
     const std::pair<float**, std::size_t> parts[] = {
-        {&panels_, panel_floats_ * team_size},
+        {&panels_, panel_floats_},
         {&scratch_, scratch_floats_ * team_size},
         {&planes_[0], images * layout_.image_stride},
         {&planes_[1], images * layout_.image_stride},
@@ -89,17 +92,35 @@ class NativeRunner : public Runner {
                          static_cast<std::size_t>(native_.table->lanes));
   }
 
-  // One task of a layer: image, rows and output channels.
+  // From a panel of so many rows to the next.
+  std::size_t panel_stride(int rows) const {
+    const Geometry& g = plan_.geometry;
+    const int pixels = std::min(g.h, rows) * g.w, levels = plan_.strassen_levels();
+    const std::size_t words = panel_words(plan_, pixels);
+    if (levels == 0) return words;
+    return std::max(words, StrassenLayout(*native_.table, g.dim, pixels, levels).panel_words);
+  }
+  // Of all panels of n images; those of patches are each thread's own in any case.
+  std::size_t panel_floats(const Split& s, int n) const {
+    const auto threads = static_cast<std::size_t>(threads_);
+    if (!s.shared) return threads * panel_stride(s.panel_rows());
+    return std::max(threads * panel_stride(s.rows),
+                    static_cast<std::size_t>(n * s.panels()) * panel_stride(s.panel_rows()));
+  }
+
+  // Rows of an image, and a range of output channels.
   struct Task {
     int image, y_begin, y_end, tile_begin, tile_end;
     int pixels(int w) const { return (y_end - y_begin) * w; }
   };
-  Task task(const Split& s, int index, int tiles) const {
-    const int part = index % s.parts, strip = index / s.parts % s.strips;
-    Task t{};
-    t.image = index / s.parts / s.strips;
-    t.y_begin = strip * s.rows;
-    t.y_end = std::min(plan_.geometry.h, t.y_begin + s.rows);
+  // Of `count` for each image, of so many rows.
+  Task rows_of(int index, int count, int rows) const {
+    const int y = index % count * rows;
+    return {index / count, y, std::min(plan_.geometry.h, y + rows), 0, 0};
+  }
+  Task strip_task(const Split& s, int index, int tiles) const {
+    Task t = rows_of(index / s.parts, s.strips, s.rows);
+    const int part = index % s.parts;
     t.tile_begin = static_cast<int>(static_cast<long>(tiles) * part / s.parts);
     t.tile_end = static_cast<int>(static_cast<long>(tiles) * (part + 1) / s.parts);
     return t;
@@ -137,53 +158,105 @@ class NativeRunner : public Runner {
                     p.dst_offset});
   }
 
-  // Depth-first: the strip's depthwise results of all channels go into the panel, which stays in
-  // the thread's cache (that of a Strassen product in L2 or L3), and the pointwise product reads it
-  // there. (Where the output channels are split, each part computes the panel for itself: no thread
-  // waits for another inside a layer.)
-  void block(std::size_t index, const Task& t, const float* src, float* panel, float* scratch,
-             float* dst) const {
+  // Depth-first: the depthwise results of all channels go into a panel of the thread's own, which
+  // stays in its cache (that of a Strassen product in L2 or L3), and the pointwise products of its
+  // strips read them there.
+  void block(std::size_t index, const Split& split, int task, const float* src, float* panel,
+             float* scratch, float* dst) const {
     const NativeBlock& b = native_.blocks[index];
-    if (t.tile_begin == t.tile_end) return;  // more parts than a Strassen product has tiles
-    const float* const image =
-        src + static_cast<std::size_t>(t.image) * layout_.image_stride + layout_.first_pixel();
-    if (b.pointwise.strassen != 0) return strassen_block(b, t, image, panel, scratch, dst);
-    const PanelLayout at = panel_layout(*native_.table, t.pixels(layout_.w));
-    for (int c = 0; c < layout_.blocks; ++c) {
-      convolve(b.depthwise, t, image, c, c + 1, panel + at.block(c));
+    const Task rows = rows_of(task, split.panels(), split.panel_rows());
+    fill(b, rows, 0, steps(b), src, panel, scratch);
+    Task strip = rows;
+    strip.tile_end = b.pointwise.tiles;
+    for (int y = rows.y_begin; y < rows.y_end; y += split.rows) {
+      strip.y_begin = y;
+      strip.y_end = std::min(rows.y_end, y + split.rows);
+      multiply(index, strip, rows, panel, scratch, dst);
     }
-    const PointwiseParams p = product(b.pointwise, t, panel, at.stride, dst);
-    native_.table->pointwise[b.pointwise.activation](&p);
-    if (observer_ == nullptr) return;
-    const int tensor = 2 * static_cast<int>(index) + 1;
-    if (t.tile_begin == 0) {
-      observer_->see({tensor, t.image, t.y_begin * layout_.w, p.pixels, 0, layout_.blocks, panel,
-                      at.stride, nullptr});
-    }
-    show(tensor + 1, b.pointwise, t, p);
   }
 
-  // A block of each part of the channels at a time, of which a block of each product is made while
-  // they are in L1 (or L2, with two levels).
-  void strassen_block(const NativeBlock& b, const Task& t, const float* image, float* panel,
-                      float* scratch, float* dst) const {
-    assert(observer_ == nullptr);  // the panel holds sums of channels
+  // The same by all threads together, for which they wait for each other twice. Panels are each
+  // thread's share of the channels, products of the strips, or of their output channels.
+  void shared_block(std::size_t index, const Split& split, int n, int member, const float* src,
+                    float* scratch, float* dst) {
+    const NativeBlock& b = native_.blocks[index];
+    const int rows = split.panel_rows(), panels = split.panels();
+    const std::size_t stride = panel_stride(rows);
+    const auto panel = [&](int i) { return panels_ + static_cast<std::size_t>(i) * stride; };
+    const int count = steps(b);
+    team_.run_tasks(member, n * panels * count, [&](int i) {
+      const int step = i % count, p = i / count;
+      fill(b, rows_of(p, panels, rows), step, step + 1, src, panel(p), scratch);
+    });
+    team_.run_tasks(member, n * split.strips * split.parts, [&](int i) {
+      const Task strip = strip_task(split, i, b.pointwise.tiles);
+      if (strip.tile_begin == strip.tile_end) return;  // a Strassen product has fewer tiles
+      const int p = strip.image * panels + strip.y_begin / rows;
+      multiply(index, strip, rows_of(p, panels, rows), panel(p), scratch, dst);
+    });
+  }
+
+  // A panel is filled in steps: a row of channel blocks, or of a Strassen product a block of each
+  // part of the channels, of which a block of each product is made while they are in L1 (or L2,
+  // with two levels).
+  int steps(const NativeBlock& b) const {
+    return b.pointwise.strassen != 0 ? layout_.blocks >> b.pointwise.strassen
+                                     : ceil_div(layout_.blocks, native_.table->panel_blocks);
+  }
+
+  void fill(const NativeBlock& b, const Task& rows, int begin, int end, const float* src,
+            float* panel, float* scratch) const {
     const KernelTable& table = *native_.table;
-    const StrassenLayout s(table, plan_.geometry.dim, t.pixels(layout_.w), b.pointwise.strassen);
-    for (int c = 0; c < s.blocks; ++c) {
+    const float* const image =
+        src + static_cast<std::size_t>(rows.image) * layout_.image_stride + layout_.first_pixel();
+    if (b.pointwise.strassen == 0) {
+      const PanelLayout at = panel_layout(table, rows.pixels(layout_.w));
+      const int last = std::min(layout_.blocks, end * at.blocks_beside);
+      for (int c = begin * at.blocks_beside; c < last; ++c) {
+        convolve(b.depthwise, rows, image, c, c + 1, panel + at.block(c));
+      }
+      return;
+    }
+    assert(observer_ == nullptr);  // the panel holds sums of channels
+    const StrassenLayout s(table, plan_.geometry.dim, rows.pixels(layout_.w), b.pointwise.strassen);
+    for (int c = begin; c < end; ++c) {
       for (int part = 0; part < s.parts; ++part) {
         const int next = part + 1 < s.parts ? c + (part + 1) * s.blocks
                          : c + 1 < s.blocks ? c + 1
                                             : layout_.blocks;
-        convolve(b.depthwise, t, image, c + part * s.blocks, next,
+        convolve(b.depthwise, rows, image, c + part * s.blocks, next,
                  scratch + part * s.staged_stride);
       }
       const StrassenPanelParams p = strassen_panel_params(s, c, scratch, s.staged_stride, panel);
       table.strassen_panel(&p);
     }
-    const StrassenParams p =
-        strassen_params(s, product(b.pointwise, t, nullptr, 0, dst), panel, scratch);
-    table.strassen[b.pointwise.activation](&p);
+  }
+
+  // The product of a strip, or part of it, from a panel of `rows`.
+  void multiply(std::size_t index, const Task& strip, const Task& rows, const float* panel,
+                float* scratch, float* dst) const {
+    const NativeBlock& b = native_.blocks[index];
+    const KernelTable& table = *native_.table;
+    if (b.pointwise.strassen != 0) {
+      const StrassenLayout s(table, plan_.geometry.dim, rows.pixels(layout_.w),
+                             b.pointwise.strassen);
+      const StrassenParams p =
+          strassen_params(s, product(b.pointwise, strip, nullptr, 0, dst), panel, scratch);
+      table.strassen[b.pointwise.activation](&p);
+      return;
+    }
+    const PanelLayout at = panel_layout(table, rows.pixels(layout_.w));
+    const PointwiseParams p =
+        product(b.pointwise, strip, panel + at.pixel((strip.y_begin - rows.y_begin) * layout_.w),
+                at.stride, dst);
+    table.pointwise[b.pointwise.activation](&p);
+    if (observer_ == nullptr) return;
+    const int tensor = 2 * static_cast<int>(index) + 1;
+    if (strip.tile_begin == 0) {
+      observer_->see({tensor, strip.image, strip.y_begin * layout_.w, p.pixels, 0, layout_.blocks,
+                      p.panel, at.stride, nullptr});
+    }
+    show(tensor + 1, b.pointwise, strip, p);
   }
 
   void convolve(const PackedDepthwise& w, const Task& t, const float* image, int c, int next,
@@ -206,20 +279,24 @@ class NativeRunner : public Runner {
   template <typename T>
   void run_chunk(const T* src, int n, float* logits, float* features) {
     const Geometry& g = plan_.geometry;
-    const Split split = choose_split(g, native_, n, threads_, native_.patch_embed.tiles);
-    const int tasks = n * split.strips * split.parts;
+    const Split& split = splits_[static_cast<std::size_t>(n) - 1];
     const auto stride = static_cast<std::ptrdiff_t>(head_stride());
     workers_.run([&](int member) {
-      float* const panel = panels_ + panel_floats_ * static_cast<std::size_t>(member);
-      float* const scratch = scratch_ + scratch_floats_ * static_cast<std::size_t>(member);
+      const auto own = static_cast<std::size_t>(member);
+      float* const panel =
+          panels_ + panel_stride(split.shared ? split.rows : split.panel_rows()) * own;
+      float* const scratch = scratch_ + scratch_floats_ * own;
       float *from = planes_[0], *to = planes_[1];
-      team_.run_tasks(member, tasks, [&](int i) {
-        patch_embed(task(split, i, native_.patch_embed.tiles), src, panel, from);
+      team_.run_tasks(member, n * split.strips * split.parts, [&](int i) {
+        patch_embed(strip_task(split, i, native_.patch_embed.tiles), src, panel, from);
       });
       for (std::size_t b = 0; b < native_.blocks.size(); ++b) {
-        const int tiles = native_.blocks[b].pointwise.tiles;
-        team_.run_tasks(member, tasks,
-                        [&](int i) { block(b, task(split, i, tiles), from, panel, scratch, to); });
+        if (split.shared) {
+          shared_block(b, split, n, member, from, scratch, to);
+        } else {
+          team_.run_tasks(member, n * split.panels(),
+                          [&](int i) { block(b, split, i, from, panel, scratch, to); });
+        }
         std::swap(from, to);
       }
       team_.run_tasks(member, n * layout_.blocks,
@@ -258,9 +335,12 @@ class NativeRunner : public Runner {
   Workers workers_;
   Team team_;
 
-  // A panel for each thread, and what Strassen products need besides; [2][chunk images] planes; the
-  // classifier's panel and result. All in one buffer, in this order, so that also the panels, which
-  // are small but read most, lie in huge pages; the buffer's end may not (docs/performance.md).
+  std::vector<Split> splits_;  // of 1 … chunk_ images
+
+  // Panels of each thread or shared ones, and what Strassen products need besides; [2][chunk
+  // images] planes; the classifier's panel and result. All in one buffer, in this order, so that
+  // also the panels, which are small but read most, lie in huge pages; the buffer's end may not
+  // (docs/performance.md).
   std::size_t panel_floats_ = 0, scratch_floats_ = 0;
   Buffer<float> arena_;
   float *panels_ = nullptr, *scratch_ = nullptr, *planes_[2] = {}, *head_panel_ = nullptr,

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <numeric>
 
 #include "engine/layout.h"
 #include "engine/weight_order.h"
@@ -11,14 +12,20 @@
 namespace convmixer {
 namespace {
 
+// In a product's multiply-adds, but for the first two.
 struct Costs {
-  double fetch;  // of the weights of a strip: as much as so many pixels' products with them
-  double tap;    // a depthwise multiply-add, in those of products
+  double fetch;    // of the weights of a strip: as much as so many pixels' products with them
+  double pass;     // what is done once for up to 16 rows of a depthwise layer: as much as a row
+  double tap;      // a depthwise multiply-add
+  double moved;    // a value of a panel that another thread has filled
+  double barrier;  // of all threads
 };
 // Of tiles: rates of one core of a Granite Rapids, products 1.0 to 2.3 TFLOP/s, depthwise layers
-// 0.13 to 0.27, weights from L3 some 8 bytes a cycle; of floats in pieces products 0.3, depthwise
-// layers 0.12, weights some 4 bytes a cycle, since half of them come from memory.
-constexpr Costs kOfVectors{16, 1}, kOfTiles{128, 20}, kOfPieces{40, 2.5};
+// 0.15 to 0.29; of floats in pieces products 0.3, depthwise layers 0.12. The others by whole models
+// with strips of 4, 8 and 16 rows and with shared panels (docs/performance.md). A pass of bf16's
+// depthwise layers by tiles lays out the matrices of taps and gathers windows above and below.
+constexpr Costs kOfVectors{16, 0, 1, 64, 3e5}, kOfTiles{32, 1, 7, 160, 1e6},
+    kOfTapsInTiles{32, 13, 7, 160, 1e6}, kOfPieces{40, 0.5, 2.5, 64, 3e5};
 
 // Whether two rows of a depthwise layer are made together. Of two that strips share Winograd's
 // products for one cost 3/4 of both, tiles for one as much as for both.
@@ -27,16 +34,59 @@ bool pairs_rows(const Geometry& g, const KernelTable& table) {
          (taps_in_tiles(g.kernel_size, table) && tap_cell_rows(g.kernel_size) == 2);
 }
 
-// How many rows' depthwise multiply-adds a strip costs.
-double tap_rows_of(int rows, const Geometry& g, const KernelTable& table) {
-  if (rows % 2 == 0 || !pairs_rows(g, table)) return rows;
-  return table.winograd ? rows + 0.5 : rows + 1;
-}
-
-const Costs& costs_of(const KernelTable& table) {
+const Costs& costs_of(const Geometry& g, const KernelTable& table) {
   if (table.pieces > 1) return kOfPieces;
+  if (taps_in_tiles(g.kernel_size, table)) return kOfTapsInTiles;
   return table.panel_blocks > 1 ? kOfTiles : kOfVectors;
 }
+
+std::size_t panel_bytes(const Geometry& g, const KernelTable& table, int pixels) {
+  return sizeof(float) * static_cast<std::size_t>(g.dim) *
+         static_cast<std::size_t>(pixels * table.pieces) /
+         static_cast<std::size_t>(table.panel_per_word);
+}
+
+// What the busiest thread has to do, divided by dim.
+struct Cost {
+  const Geometry& g;
+  const KernelTable& table;
+  const Costs& costs;
+  int n, threads;
+
+  Cost(const Geometry& geometry, const KernelTable& kernels, int images, int team)
+      : g(geometry), table(kernels), costs(costs_of(g, table)), n(images), threads(team) {}
+
+  double depthwise(int rows) const {
+    double tap_rows = rows + costs.pass * ceil_div(rows, 16);
+    if (rows % 2 != 0 && pairs_rows(g, table)) tap_rows += table.winograd ? 0.5 : 1;
+    return tap_rows * g.w * g.kernel_size * g.kernel_size * costs.tap;
+  }
+  double product(int rows, int strips) const {
+    return (static_cast<double>(rows) * g.w + costs.fetch * strips) * g.dim;
+  }
+
+  double depth_first(const Split& s) const {
+    const int panels = s.panels(), whole = std::min(g.h, s.panel_rows());
+    // Of several strips: what half of L2 cannot hold comes back from L3.
+    const bool spills =
+        s.panel_strips > 1 && panel_bytes(g, table, whole * g.w) > cache_sizes().l2 / 2;
+    const auto panel = [&](int rows, int strips) {
+      return depthwise(rows) + product(rows, strips) + (spills ? rows * g.w * costs.moved / 2 : 0);
+    };
+    // Threads that have whole images have their last panels too, of fewer rows.
+    const int rounds = ceil_div(n * panels, threads), last = n / threads;
+    return (rounds - last) * panel(whole, s.panel_strips) +
+           last * panel(g.h - (panels - 1) * whole, s.strips - (panels - 1) * s.panel_strips);
+  }
+  double shared(const Split& s) const {
+    const int steps = ceil_div(g.dim, table.lanes * table.panel_blocks);
+    const double fills = ceil_div(n * s.panels() * steps, threads),
+                 products = ceil_div(n * s.strips * s.parts, threads);
+    return fills / steps * depthwise(std::min(g.h, s.panel_rows())) +
+           products * (product(s.rows, 1) / s.parts + s.rows * g.w * costs.moved) +
+           costs.barrier / g.dim;
+  }
+};
 
 }  // namespace
 
@@ -47,9 +97,7 @@ int most_strip_pixels(const Geometry& g, const KernelTable& table) {
   constexpr int kOfVectorProducts = 96, kOfTileProducts = 512;
   const bool pieces = table.pieces > 1;
   if (table.panel_blocks == 1) return kOfVectorProducts;
-  const std::size_t bytes = static_cast<std::size_t>(g.dim) * sizeof(float) *
-                            static_cast<std::size_t>(table.pieces) /
-                            static_cast<std::size_t>(table.panel_per_word);
+  const std::size_t bytes = panel_bytes(g, table, 1);
   const std::size_t room = pieces ? cache_sizes().l2 / 8 * 5 : cache_sizes().l2 / 2;
   const std::size_t most = pieces ? kMostSumPixels : kOfTileProducts;
   return std::max(static_cast<int>(std::min(room / bytes, most)), kOfVectorProducts);
@@ -61,34 +109,37 @@ int most_strip_rows(const Geometry& g, const NativePlan& native) {
   // One more, to make pairs, where that many pixels are summed at once and the panel is no larger
   // than half of L2.
   const bool odd = rows % 2 == 1 && rows < g.h && pairs_rows(g, *native.table);
-  const std::size_t panel = sizeof(float) * static_cast<std::size_t>(g.dim) *
-                            static_cast<std::size_t>(pixels * native.table->pieces) /
-                            static_cast<std::size_t>(native.table->panel_per_word);
-  return odd && pixels <= kMostSumPixels && panel <= cache_sizes().l2 / 2 ? rows + 1 : rows;
+  return odd && pixels <= kMostSumPixels &&
+                 panel_bytes(g, *native.table, pixels) <= cache_sizes().l2 / 2
+             ? rows + 1
+             : rows;
 }
 
-Split choose_split(const Geometry& g, const NativePlan& native, int n, int threads, int oc_tiles) {
-  const Costs& costs = costs_of(*native.table);
-  const double dim = g.dim, taps = static_cast<double>(g.kernel_size) * g.kernel_size;
+Split choose_split(const Geometry& g, const NativePlan& native, int n, int threads) {
+  const KernelTable& table = *native.table;
+  const Cost cost_of(g, table, n, threads);
+  const int oc_tiles = ceil_div(g.dim, table.oc_tile);
   Split best{};
   double best_cost = 0;
+  const auto consider = [&](const Split& s, double cost) {
+    if (best_cost != 0 && cost >= best_cost) return;
+    best = s;
+    best_cost = cost;
+  };
   const int last = most_strip_rows(g, native), first = native.strip_rows != 0 ? last : 1;
   for (int rows = first; rows <= last; ++rows) {
-    const int strips = ceil_div(g.h, rows);
-    const int parts = std::clamp(threads / std::max(1, n * strips), 1, oc_tiles);
-    const double tasks = static_cast<double>(n) * strips * parts;
-    const double rounds = static_cast<double>(static_cast<long>((tasks + threads - 1) / threads));
-    const auto cost_of = [&](int strip_rows) {
-      const double pixels = static_cast<double>(strip_rows) * g.w;
-      const double tap_pixels = tap_rows_of(strip_rows, g, *native.table) * g.w;
-      return tap_pixels * taps * costs.tap + (pixels + costs.fetch) * dim / parts;
-    };
-    // Threads that have whole images have their last strips too, of fewer rows.
-    const int last_strips = n / threads, last_rows = g.h - (strips - 1) * rows;
-    const double cost = (rounds - last_strips) * cost_of(rows) + last_strips * cost_of(last_rows);
-    if (best_cost == 0 || cost < best_cost) {
-      best = {rows, strips, parts};
-      best_cost = cost;
+    const int strips = ceil_div(g.h, rows), tasks = n * strips;
+    const int most = native.strip_rows != 0 ? 1 : strips;  // Strassen's panels are of a strip
+    for (int panels = strips; panels >= 1; --panels) {
+      Split s{rows, strips, ceil_div(strips, panels)};
+      if (s.panel_strips > most) break;
+      if (panels == strips || cost_of.costs.pass > 0) consider(s, cost_of.depth_first(s));
+      if (threads == 1 || n >= 2 * threads) continue;
+      s.shared = true;
+      for (const int parts : {1, ceil_div(threads, tasks), threads / std::gcd(threads, tasks)}) {
+        s.parts = std::min(parts, oc_tiles);
+        consider(s, cost_of.shared(s));
+      }
     }
   }
   return best;
@@ -97,7 +148,7 @@ Split choose_split(const Geometry& g, const NativePlan& native, int n, int threa
 int choose_chunk(const Geometry& geometry, const NativePlan& native, int threads) {
   const PlaneLayout planes(geometry, *native.table);
   const std::size_t an_image = 2 * planes.image_stride * sizeof(float);
-  const int strips = choose_split(geometry, native, 1, 1, 1).strips;
+  const int strips = choose_split(geometry, native, 1, 1).strips;
   const int least = ceil_div(threads, strips);
   if (native.low_memory) return least;
   const auto in_cache =

@@ -10,18 +10,27 @@ namespace convmixer {
 // pair: enough to use each weight often, few enough for the panel to stay in L2.
 int most_strip_pixels(const Geometry& geometry, const KernelTable& table);
 
-// How the work of one layer over n images is cut: strips of `rows` rows of pixels and, where there
-// are more threads than strips, each strip's output channels in `parts`.
+// How a block is cut over n images. Each image's rows of pixels are cut into strips of `rows`, of
+// which products are made, and `panel_strips` of them, one below the other, have a panel in common,
+// whose depthwise layer runs in one go. A task fills a panel and multiplies it; or, where the
+// panels are `shared`, all threads fill them, each some channels, and then multiply, each some
+// strips or some of the `parts` of their output channels.
 struct Split {
-  int rows, strips, parts;
+  int rows, strips;
+  int panel_strips = 1;
+  bool shared = false;
+  int parts = 1;
+
+  // Of an image; and the rows of a panel, where it has so many.
+  int panels() const { return ceil_div(strips, panel_strips); }
+  int panel_rows() const { return rows * panel_strips; }
 };
-Split choose_split(const Geometry& geometry, const NativePlan& native, int n, int threads,
-                   int oc_tiles);
+Split choose_split(const Geometry& geometry, const NativePlan& native, int n, int threads);
 
 // The most rows of a strip that choose_split gives for any n and threads.
 int most_strip_rows(const Geometry& geometry, const NativePlan& native);
 
-// Images of a chunk: enough for 16 tasks a thread in every layer, so that threads wait little for
+// Images of a chunk: enough for 16 strips a thread in every layer, so that threads wait little for
 // each other at its end, as long as the activations of all of them leave half of the L3 cache to
 // the weights; but in any case a task for each thread, and with low_memory no more.
 int choose_chunk(const Geometry& geometry, const NativePlan& native, int threads);

@@ -53,31 +53,35 @@ TEST(Split, RowsThatAreGivenStay) {
   native.strip_rows = 3;
   EXPECT_EQ(most_strip_rows(layer(16, 9, 32, 32), native), 3);
   for (const int threads : {1, 2, 7}) {
-    EXPECT_EQ(choose_split(layer(16, 9, 32, 32), native, 1, threads, 4).rows, 3);
+    EXPECT_EQ(choose_split(layer(16, 9, 32, 32), native, 1, threads).rows, 3);
   }
 }
 
-// Whatever the variant, for any number of images and threads: strips cover the image, within the
-// rows that buffers are made for, and output channels are split only where there are fewer strips
-// than threads.
+// Whatever the variant, for any number of images and threads: strips and their panels cover the
+// image, strips within the rows that buffers are made for; output channels are split, and panels
+// shared, only between threads.
 TEST(Split, StripsCoverTheImage) {
-  for (const KernelTable* table : available_tables()) {
-    SCOPED_TRACE(table->name);
-    NativePlan native = free_rows(*table);
-    for (const Geometry& g : {layer(256, 9, 32, 32), layer(64, 7, 31, 17), layer(768, 7, 33, 95),
-                              layer(8, 5, 200, 3), layer(1536, 9, 3, 300)}) {
-      native.strip_pixels = most_strip_pixels(g, *table);
-      for (const int n : {1, 2, 5}) {
-        for (const int threads : {1, 2, 3, 8}) {
-          const Split split = choose_split(g, native, n, threads, 5);
-          EXPECT_GE(split.rows, 1);
-          EXPECT_LE(split.rows, most_strip_rows(g, native));
-          EXPECT_GE(split.rows * split.strips, g.h);
-          EXPECT_LT(split.rows * (split.strips - 1), g.h);
-          EXPECT_GE(split.parts, 1);
-          EXPECT_LE(split.parts, 5);
-          if (n * split.strips >= threads) {
-            EXPECT_EQ(split.parts, 1);
+  for (const Precision precision : {kFp32, kBf16, kInt8}) {
+    for (const KernelTable* table : available_tables(precision)) {
+      SCOPED_TRACE(table->name);
+      NativePlan native = free_rows(*table);
+      for (const Geometry& g :
+           {layer(256, 9, 32, 32), layer(64, 7, 31, 17), layer(768, 7, 33, 95), layer(8, 5, 200, 3),
+            layer(1536, 9, 3, 300), layer(32, 9, 40, 61)}) {
+        native.strip_pixels = most_strip_pixels(g, *table);
+        for (const int n : {1, 2, 5}) {
+          for (const int threads : {1, 2, 3, 8, 100}) {
+            const Split split = choose_split(g, native, n, threads);
+            EXPECT_GE(split.rows, 1);
+            EXPECT_LE(split.rows, most_strip_rows(g, native));
+            EXPECT_GE(split.rows * split.strips, g.h);
+            EXPECT_LT(split.rows * (split.strips - 1), g.h);
+            EXPECT_GE(split.panel_strips, 1);
+            EXPECT_GE(split.panels() * split.panel_rows(), g.h);
+            EXPECT_LT((split.panels() - 1) * split.panel_rows(), g.h);
+            EXPECT_GE(split.parts, 1);
+            EXPECT_LE(split.parts, split.shared ? std::min(threads, g.dim) : 1);
+            EXPECT_FALSE(split.shared && (threads == 1 || n >= 2 * threads));
           }
         }
       }
@@ -85,17 +89,60 @@ TEST(Split, StripsCoverTheImage) {
   }
 }
 
+// Two threads have a layer of 16×16 pixels in one strip each, and of one of them each half the
+// channels; where there are more images, an image each. Matrix tiles make 16 rows of a depthwise
+// layer in bf16 at less than the cost of twice 8.
+TEST(Split, PanelsOfMatrixTilesAreTallOrShared) {
+  KernelTable table = *variants().back().table;
+  table.winograd = false;
+  table.taps_in_tiles = true;
+  table.panel_blocks = table.panel_per_word = 2;
+  NativePlan native = free_rows(table);
+  native.strip_pixels = 256;
+  const auto split = [&](const Geometry& g, int n, int threads) {
+    return choose_split(g, native, n, threads);
+  };
+  const Geometry small = layer(1024, 9, 16, 16), large = layer(1536, 9, 32, 32);
+  EXPECT_TRUE(split(small, 1, 2).shared);
+  EXPECT_EQ(split(small, 1, 2).panels(), 1);
+  EXPECT_FALSE(split(small, 1, 1).shared);
+  EXPECT_FALSE(split(small, 2, 2).shared);
+  EXPECT_FALSE(split(small, 16, 2).shared);
+  for (const int threads : {1, 2}) {
+    SCOPED_TRACE(threads);
+    EXPECT_FALSE(split(large, 1, threads).shared);
+    EXPECT_EQ(split(large, 1, threads).rows, 8);
+    EXPECT_EQ(split(large, 1, threads).panel_rows(), 16);
+  }
+  EXPECT_TRUE(split(large, 1, 4).shared);
+  table.taps_in_tiles = false;
+  EXPECT_FALSE(split(small, 1, 2).shared);
+}
+
+// More threads than strips: each has some of their output channels, and of the panel's.
+TEST(Split, ThreadsWithoutAStripShareOne) {
+  NativePlan native = free_rows(*variants().back().table);
+  native.strip_rows = 8;
+  const Geometry g = layer(1024, 9, 16, 16);
+  EXPECT_FALSE(choose_split(g, native, 1, 2).shared);
+  const Split split = choose_split(g, native, 1, 4);
+  EXPECT_TRUE(split.shared);
+  EXPECT_EQ(split.parts, 2);
+  EXPECT_EQ(split.panel_strips, 1);  // Strassen's
+  EXPECT_FALSE(choose_split(g, native, 2, 4).shared);
+}
+
 // One thread has no reason to make a pair of rows twice, nor to shun a last strip of fewer rows: of
 // 30, 7 strips of 4 and one of 2.
 TEST(Split, AThreadAloneHasStripsOfPairs) {
   const NativePlan native = free_rows(*variants().back().table);
   for (const Geometry& g : {layer(256, 9, 32, 32), layer(768, 7, 32, 30), layer(64, 9, 64, 24)}) {
-    EXPECT_EQ(choose_split(g, native, 1, 1, 4).rows % 2, 0) << g.w;
+    EXPECT_EQ(choose_split(g, native, 1, 1).rows % 2, 0) << g.w;
   }
-  EXPECT_EQ(choose_split(layer(256, 9, 9, 32), native, 1, 1, 4).rows, 4);  // of 3 without pairs
+  EXPECT_EQ(choose_split(layer(256, 9, 9, 32), native, 1, 1).rows, 4);  // of 3 without pairs
   const Geometry thirty = layer(768, 7, 30, 30);
-  EXPECT_EQ(choose_split(thirty, native, 1, 1, 4).rows, 4);
-  EXPECT_EQ(choose_split(thirty, native, 6, 3, 4).rows, 4);
+  EXPECT_EQ(choose_split(thirty, native, 1, 1).rows, 4);
+  EXPECT_EQ(choose_split(thirty, native, 6, 3).rows, 4);
 }
 
 }  // namespace
