@@ -36,11 +36,8 @@ inline void gelu_power(V (&x)[N]) {
   for (int k = 0; k < N; ++k) x[k] = sub(max(set1(0.0f), x[k]), div(a[k], q[k]));
 }
 
-// The coefficients of gelu_pieces, a row each, of 32 pieces.
-template <int kDegree>
-struct PiecesOf;
-template <>
-struct PiecesOf<4> {
+// The coefficients of gelu_pieces and of gelu_short_pieces, a row each, of 32 pieces.
+struct Pieces {
   alignas(64) static constexpr float kT[][32] = {
       {0.0f,           0.10032342f,    0.15426877f,    0.16997051f,    0.15865526f,
        0.13206221f,    0.1002108f,     0.070103526f,   0.045500264f,   0.027505063f,
@@ -78,49 +75,56 @@ struct PiecesOf<4> {
        7.066188e-08f,   1.7112233e-08f, 3.863066e-09f,  8.1354096e-10f, 1.5992684e-10f,
        2.936257e-11f,   5.0373685e-12f},
   };
-};
-template <>
-struct PiecesOf<2> {
-  alignas(64) static constexpr float kT[][32] = {
-      {0.0f,           0.10031994f,    0.1542667f,      0.16997021f,    0.15865648f,
-       0.1320643f,     0.100213f,      0.070105284f,    0.045500867f,   0.027505532f,
-       0.015524196f,   0.00819416f,    0.0040494474f,   0.001875117f,   0.0008140501f,
-       0.00033147197f, 0.00012663439f, 4.5401353e-05f,  1.5278372e-05f, 4.8265583e-06f,
-       1.4315209e-06f, 3.9865276e-07f, 1.04245714e-07f, 2.5598306e-08f, 5.9029914e-09f,
-       1.2783671e-09f, 2.5999966e-10f, 4.9662965e-11f,  8.909264e-12f,  1.5010853e-12f,
-       2.375345e-13f,  3.5302714e-14f},
-      {0.4999751f,      0.30536693f,     0.13379025f,     0.0022867986f,   -0.081900425f,
-       -0.121575885f,   -0.12680505f,    -0.11064889f,    -0.0852312f,     -0.059336666f,
-       -0.037802942f,   -0.022201244f,   -0.012075463f,   -0.006102001f,   -0.0028710964f,
-       -0.0012598998f,  -0.00051626f,    -0.00019772194f, -7.083012e-05f,  -2.3747414e-05f,
-       -7.4552163e-06f, -2.1924168e-06f, -6.0415675e-07f, -1.5604924e-07f, -3.7788777e-08f,
-       -8.581085e-09f,  -1.8275806e-09f, -3.6511758e-10f, -6.8433585e-11f, -1.2034769e-11f,
-       -1.9860203e-12f, -3.0757254e-13f},
-      {-0.39790583f,   -0.37346625f,   -0.3073959f,    -0.21634893f,   -0.121377125f,
-       -0.04062043f,   0.015486633f,   0.045270074f,   0.053696964f,   0.048450936f,
-       0.037237212f,   0.025352068f,   0.01559055f,    0.008755514f,   0.004521027f,
-       0.0021562881f,  0.00095297897f, 0.00039118974f, 0.00014941412f, 5.31736e-05f,
-       1.7651324e-05f, 5.470419e-06f,  1.5839535e-06f, 4.2875197e-07f, 1.0855093e-07f,
-       2.571659e-08f,  5.7030554e-09f, 1.1842853e-09f, 2.3034666e-10f, 4.1975073e-11f,
-       7.167696e-12f,  1.1471765e-12f},
+  alignas(64) static constexpr float kQ[][32] = {
+      {-0.50000405f,    -0.50079125f,    -0.5062199f,     -0.515559f,     -0.5212914f,
+       -0.51216304f,    -0.47985056f,    -0.42286986f,    -0.34767726f,   -0.26557705f,
+       -0.18814266f,    -0.12356838f,    -0.07526796f,    -0.042550895f,  -0.022344867f,
+       -0.0109095f,     -0.0049563833f,  -0.0020970483f,  -0.0008269077f, -0.00030409018f,
+       -0.00010435364f, -3.343562e-05f,  -1.0007378e-05f, -2.799184e-06f, -7.320061e-07f,
+       -1.7902964e-07f, -4.0963954e-08f, -8.77146e-09f,   -1.758124e-09f, -3.2994285e-10f,
+       -5.7987486e-11f, -9.546023e-12f},
+      {0.39952374f,    0.41001314f,    0.43917406f,    0.46960032f,    0.48330045f,
+       0.4675713f,     0.4208912f,     0.35087383f,    0.2706205f,     0.19321123f,
+       0.12783857f,    0.07849075f,    0.044777595f,   0.023763083f,   0.011743663f,
+       0.0054096226f,  0.0023245872f,  0.00093249825f, 0.00034941544f, 0.00012236656f,
+       4.0069674e-05f, 1.2273888e-05f, 3.5182074e-06f, 9.440066e-07f,  2.3717479e-07f,
+       5.581025e-08f,  1.2303016e-08f, 2.5412732e-09f, 4.9194243e-10f, 8.926343e-11f,
+       1.5184324e-11f, 2.4218104e-12f},
+      {-0.012427464f,   -0.048103128f,   -0.08762353f,    -0.11247992f,    -0.12066499f,
+       -0.11388908f,    -0.09701947f,    -0.075499915f,   -0.05407839f,    -0.03582663f,
+       -0.022026092f,   -0.012596451f,   -0.0067127235f,  -0.0033378482f,  -0.0015502458f,
+       -0.00067306415f, -0.00027335118f, -0.00010390311f, -3.6980557e-05f, -1.2328727e-05f,
+       -3.8512385e-06f, -1.127554e-06f,  -3.0947805e-07f, -7.9646256e-08f, -1.9222949e-08f,
+       -4.3517154e-09f, -9.2415703e-10f, -1.8413145e-10f, -3.4423374e-11f, -6.038981e-12f,
+       -9.942505e-13f,  -1.5363261e-13f},
   };
 };
 
-// The same in 14 operations of degree 4, to 9e-8, or 10 of degree 2, to 7e-5, where results are
-// rounded to bf16. Of these 5 or 3 are table lookups, where those take turns with the multiply-adds
-// on other ports: max(x, 0) − t(|x|), where t(a) = a·Φ(−a) is piecewise a polynomial in a − i/4, i
-// = round(4·a). Adding 1.5·2²¹ rounds to quarters, and leaves i in the lowest bits of the sum.
-// Where the last piece ends t is 0 to 1e-13.
-template <int kDegree, typename V>
+// The same in 14 operations, to 9e-8. Of these 5 are table lookups, where those take turns with the
+// multiply-adds on other ports: max(x, 0) − t(|x|), where t(a) = a·Φ(−a) is piecewise a polynomial
+// in a − i/4, i = round(4·a). Adding 1.5·2²¹ rounds to quarters, and leaves i in the lowest bits of
+// the sum. Where the last piece ends t is 0 to 1e-13.
+constexpr float kRoundToQuarters = 3145728.0f, kLastPieceEnds = 7.874f;
+template <typename V>
 inline V gelu_pieces(V x) {
-  constexpr float kRound = 3145728.0f;
-  const auto& table = PiecesOf<kDegree>::kT;
-  const V a = least_absolute(set1(7.874f), x);
-  const V index = add(a, set1(kRound)), r = beyond_quarters(a);
-  V t = lookup(table[kDegree], index);
+  constexpr int kDegree = sizeof(Pieces::kT) / sizeof(Pieces::kT[0]) - 1;
+  const V a = least_absolute(set1(kLastPieceEnds), x);
+  const V index = add(a, set1(kRoundToQuarters)), r = beyond_quarters(a);
+  V t = lookup(Pieces::kT[kDegree], index);
 #pragma GCC unroll 8
-  for (int k = kDegree - 1; k >= 0; --k) t = fma(t, r, lookup(table[k], index));
+  for (int k = kDegree - 1; k >= 0; --k) t = fma(t, r, lookup(Pieces::kT[k], index));
   return sub(max(set1(0.0f), x), t);
+}
+
+// The same in 9 operations, to 2.9e-5 and 6e-5·|x|, where results are rounded to bf16: −t(a) =
+// a·Q(a), where Q is piecewise a polynomial of degree 2 in a itself.
+template <typename V>
+inline V gelu_short_pieces(V x) {
+  const V a = least_absolute(set1(kLastPieceEnds), x), index = add(a, set1(kRoundToQuarters));
+  V q = lookup(Pieces::kQ[2], index);
+  q = fma(q, a, lookup(Pieces::kQ[1], index));
+  q = fma(q, a, lookup(Pieces::kQ[0], index));
+  return fma(q, a, max(set1(0.0f), x));
 }
 
 // The same to 1.7e-4 of max(1, x) in 9 operations (10 with AVX2), for int8: −t(a) = a·Q(a) for
@@ -138,7 +142,6 @@ inline Vec gelu_short(Vec x) {
 
 template <class P, typename V, int N>
 inline void gelu(V (&x)[N]) {
-  constexpr int kDegree = P::kPrecision == kFp32 ? 4 : 2;
   if constexpr (P::kPrecision == kFp32 && !kGeluPieces) {
     gelu_power(x);
   } else {
@@ -146,8 +149,10 @@ inline void gelu(V (&x)[N]) {
     for (int k = 0; k < N; ++k) {
       if constexpr (P::kPrecision == kInt8) {
         x[k] = gelu_short(x[k]);
+      } else if constexpr (P::kPrecision == kBf16) {
+        x[k] = gelu_short_pieces(x[k]);
       } else {
-        x[k] = gelu_pieces<kDegree>(x[k]);
+        x[k] = gelu_pieces(x[k]);
       }
     }
   }

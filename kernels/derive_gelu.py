@@ -9,9 +9,10 @@ is below 1.
 The short form: −t(a) = a · Q(a) for a ≤ c, and −t(c) beyond. The fit minimises the largest error of t,
 that of t(c) against 0 too, and relative to a near 0.
 
-The pieces: t is below 1e-13 beyond 31.5 pieces of WIDTH. Piece i is a polynomial in a − i · WIDTH on
-|a − i · WIDTH| ≤ WIDTH / 2; the first one has no constant term, so that gelu(0) is 0. The fit
-minimises the largest error of t; of the first piece in bf16, relative to a.
+The pieces: t is below 1e-13 beyond 31.5 pieces of WIDTH. Piece i is of |a − i · WIDTH| ≤ WIDTH / 2. The
+exact ones are polynomials t in a − i · WIDTH; the first one has no constant term, so that gelu(0) is 0.
+The fit minimises the largest error of t. Those of bf16 are Q in −t(a) = a · Q(a), polynomials in a; the
+fit minimises the largest error of Q, which is that of t relative to a.
 """
 import numpy as np
 from scipy.special import log_ndtr, ndtr
@@ -19,7 +20,7 @@ from scipy.special import log_ndtr, ndtr
 POWER, DEGREE, TOP = 8, 8, 6.0
 SHORT_CLAMP, SHORT_DEGREE = 3.9, 6  # of int8
 WIDTH, PIECES = 1 / 4, 32
-EXACT_DEGREE, BF16_DEGREE = 4, 2  # of pieces
+EXACT_DEGREE, BF16_DEGREE = 4, 2  # of pieces of t, of Q
 
 
 def lawson(basis, wanted, importance, error_of, rounds):
@@ -60,25 +61,36 @@ def fit_short():
     return in_a(np.polynomial.Polynomial([-1, 2 / SHORT_CLAMP])).coef, error
 
 
-def fit_piece(i, degree):
-    """In powers of r = a − i · WIDTH."""
+def fit_piece(i):
+    """t in powers of r = a − i · WIDTH."""
     r = nodes(0 if i == 0 else -WIDTH / 2, WIDTH / 2, 400)
     a = i * WIDTH + r
     t = a * ndtr(-a)
     first = 1 if i == 0 else 0
-    basis = np.vander(r / WIDTH, degree + 1, increasing=True)[:, first:]
-    importance = 1 / a if i == 0 and degree == BF16_DEGREE else np.ones(len(t))
-    coefficients, _ = lawson(basis, t, importance, lambda p: np.abs(p - t) * importance, 60)
+    basis = np.vander(r / WIDTH, EXACT_DEGREE + 1, increasing=True)[:, first:]
+    coefficients, _ = lawson(basis, t, np.ones(len(t)), lambda p: np.abs(p - t), 60)
     error = np.abs(basis @ coefficients - t).max()
-    return np.concatenate([np.zeros(first), coefficients]) / WIDTH ** np.arange(degree + 1), error
+    return np.concatenate([np.zeros(first), coefficients]) / WIDTH ** np.arange(EXACT_DEGREE + 1), error
+
+
+def fit_bf16_piece(i):
+    """Q in powers of a."""
+    r = nodes(0 if i == 0 else -WIDTH / 2, WIDTH / 2, 400)
+    a = i * WIDTH + r
+    q = -ndtr(-a)
+    basis = np.vander(r / WIDTH, BF16_DEGREE + 1, increasing=True)
+    coefficients, _ = lawson(basis, q, np.ones(len(q)), lambda p: np.abs(p - q), 60)
+    error = np.abs(a * (basis @ coefficients - q)).max()
+    in_r = np.polynomial.Polynomial(coefficients / WIDTH ** np.arange(BF16_DEGREE + 1))
+    return in_r(np.polynomial.Polynomial([-i * WIDTH, 1])).coef, error
 
 
 for name, (coefficients, error) in (("power", fit_power()), ("short form", fit_short())):
     print(f"{name}: largest error of gelu before rounding {error:.2e}")
     print("{" + ", ".join(f"{np.float32(c)!s}f" for c in coefficients) + "},")
 
-for degree in (EXACT_DEGREE, BF16_DEGREE):
-    pieces = [fit_piece(i, degree) for i in range(PIECES)]
-    print(f"pieces of {WIDTH}, degree {degree}, largest error {max(e for _, e in pieces):.2e}")
-    for k in range(degree + 1):
-        print("{" + ", ".join(f"{np.float32(c[k])!s}f" for c, _ in pieces) + "},")
+for what, pieces in (("t", [fit_piece(i) for i in range(PIECES)]),
+                     ("Q of bf16", [fit_bf16_piece(i) for i in range(PIECES)])):
+    print(f"pieces of {WIDTH}, {what}, largest error {max(e for _, e in pieces):.2e}")
+    for row in np.transpose([c for c, _ in pieces]):
+        print("{" + ", ".join(f"{np.float32(c)!s}f" for c in row) + "},")
