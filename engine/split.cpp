@@ -12,20 +12,22 @@
 namespace convmixer {
 namespace {
 
-// In a product's multiply-adds, but for the first two.
+// In a product's multiply-adds, but where pixels are said.
 struct Costs {
-  double fetch;    // of the weights of a strip: as much as so many pixels' products with them
-  double pass;     // what is done once for up to 16 rows of a depthwise layer: as much as a row
-  double tap;      // a depthwise multiply-add
-  double moved;    // a value of a panel that another thread has filled
-  double barrier;  // of all threads
+  double fetch;      // of the weights of a strip: as much as so many pixels' products with them
+  double tap;        // a depthwise multiply-add
+  double pass_rows;  // what each pass over a panel's rows adds to them,
+  double pass_taps;  // and for 32 pixels of a row: as much as so many pixels
+  double moved;      // a value of a panel that another thread has filled
+  double barrier;    // of all threads
 };
 // Of tiles: rates of one core of a Granite Rapids, products 1.0 to 2.3 TFLOP/s, depthwise layers
-// 0.15 to 0.29; of floats in pieces products 0.3, depthwise layers 0.12. The others by whole models
-// with strips of 4, 8 and 16 rows and with shared panels (docs/performance.md). A pass of bf16's
-// depthwise layers by tiles lays out the matrices of taps and gathers windows above and below.
-constexpr Costs kOfVectors{16, 0, 1, 64, 3e5}, kOfTiles{32, 1, 7, 160, 1e6},
-    kOfTapsInTiles{32, 13, 7, 160, 1e6}, kOfPieces{40, 0.5, 2.5, 64, 3e5};
+// 0.15 to 0.29; of floats in pieces products 0.3, depthwise layers 0.12. The others by layers and
+// whole models in strips and panels of 4 to 32 rows, and with shared panels (docs/performance.md).
+// A pass of bf16's depthwise layers by tiles gathers windows above and below, and lays out the
+// matrices of taps for each 32 pixels of a row.
+constexpr Costs kOfVectors{16, 1, 0, 0, 64, 3e5}, kOfTiles{24, 8, 1, 0, 100, 3e6},
+    kOfTapsInTiles{24, 4.3, 6, 128, 100, 3e6}, kOfPieces{40, 2.5, 0.5, 0, 64, 3e5};
 
 // Whether two rows of a depthwise layer are made together. Of two that strips share Winograd's
 // products for one cost 3/4 of both, tiles for one as much as for both.
@@ -57,9 +59,11 @@ struct Cost {
       : g(geometry), table(kernels), costs(costs_of(g, table)), n(images), threads(team) {}
 
   double depthwise(int rows) const {
-    double tap_rows = rows + costs.pass * ceil_div(rows, 16);
+    const int passes = costs.pass_taps > 0 ? ceil_div(rows, tap_pass_rows(g.kernel_size)) : 1;
+    double tap_rows = rows + costs.pass_rows * passes;
     if (rows % 2 != 0 && pairs_rows(g, table)) tap_rows += table.winograd ? 0.5 : 1;
-    return tap_rows * g.w * g.kernel_size * g.kernel_size * costs.tap;
+    const double pixels = tap_rows * g.w + costs.pass_taps * passes * ceil_div(g.w, 32);
+    return pixels * g.kernel_size * g.kernel_size * costs.tap;
   }
   double product(int rows, int strips) const {
     return (static_cast<double>(rows) * g.w + costs.fetch * strips) * g.dim;
@@ -133,7 +137,7 @@ Split choose_split(const Geometry& g, const NativePlan& native, int n, int threa
     for (int panels = strips; panels >= 1; --panels) {
       Split s{rows, strips, ceil_div(strips, panels)};
       if (s.panel_strips > most) break;
-      if (panels == strips || cost_of.costs.pass > 0) consider(s, cost_of.depth_first(s));
+      if (panels == strips || cost_of.costs.pass_rows > 0) consider(s, cost_of.depth_first(s));
       if (threads == 1 || n >= 2 * threads) continue;
       s.shared = true;
       for (const int parts : {1, ceil_div(threads, tasks), threads / std::gcd(threads, tasks)}) {

@@ -28,7 +28,9 @@ struct DepthwiseTilesOf {
   static constexpr int kQuarter = 4;               // words
   static constexpr int kQuarterPairs = 4 / kRows;  // of pixels of a row
   static constexpr int kMostBeside = 2 * kRows;    // cells of a pass, a tile of sums each
-  static constexpr int kMostBelow = 16 / kRows;    // cells of a pass
+  static constexpr int kMostBelow =                // cells of a pass
+      tap_pass_rows(kRows == 2 ? 9 : kMostKernelInTiles) / kRows;
+  static_assert(kMostBelow <= kTileRows, "a row of a tile is a cell");
   static constexpr int kMostRow = 2 * kMostBeside + 2,
                        kMostWindows = tap_windows(kRows == 2 ? 9 : kMostKernelInTiles);
   static constexpr int kMostQuarters = (kMostBelow + kMostWindows - 1) * kMostRow;

@@ -10,6 +10,8 @@ namespace convmixer {
 constexpr int kMostKernelInTiles = 17;
 // Sums are made for cells of 8 × 2 pixels or, of larger kernels, of 16 × 1.
 static constexpr int tap_cell_rows(int kernel_size) { return kernel_size <= 9 ? 2 : 1; }
+// Of a panel at a time: a row of a tile is a cell.
+static constexpr int tap_pass_rows(int kernel_size) { return 16 * tap_cell_rows(kernel_size); }
 // The inputs of a cell are in windows of twice its width, which begin so many pixels before it, a
 // multiple of a quarter of a window.
 static constexpr int tap_window_left(int kernel_size) {

@@ -90,8 +90,8 @@ TEST(Split, StripsCoverTheImage) {
 }
 
 // Two threads have a layer of 16×16 pixels in one strip each, and of one of them each half the
-// channels; where there are more images, an image each. Matrix tiles make 16 rows of a depthwise
-// layer in bf16 at less than the cost of twice 8.
+// channels; where there are more images, an image each. Matrix tiles make 32 rows of a depthwise
+// layer in bf16 at less than the cost of four times 8.
 TEST(Split, PanelsOfMatrixTilesAreTallOrShared) {
   KernelTable table = *variants().back().table;
   table.winograd = false;
@@ -108,11 +108,12 @@ TEST(Split, PanelsOfMatrixTilesAreTallOrShared) {
   EXPECT_FALSE(split(small, 1, 1).shared);
   EXPECT_FALSE(split(small, 2, 2).shared);
   EXPECT_FALSE(split(small, 16, 2).shared);
-  for (const int threads : {1, 2}) {
-    SCOPED_TRACE(threads);
-    EXPECT_FALSE(split(large, 1, threads).shared);
-    EXPECT_EQ(split(large, 1, threads).rows, 8);
-    EXPECT_EQ(split(large, 1, threads).panel_rows(), 16);
+  for (const int images : {1, 2}) {
+    SCOPED_TRACE(images);
+    const Split own = split(large, images, images);
+    EXPECT_FALSE(own.shared);
+    EXPECT_EQ(own.rows, 8);
+    EXPECT_EQ(own.panel_rows(), 32);
   }
   EXPECT_TRUE(split(large, 1, 4).shared);
   table.taps_in_tiles = false;
