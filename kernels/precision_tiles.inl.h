@@ -38,8 +38,8 @@ struct Tiles : Vectors {
   static constexpr bool kMatrixTiles = true;
   static constexpr int kPanelBlocks = Vectors::kPerWord, kPieces = Vectors::kPieces;
   // Rows of the panel that are summed for all pixels of a chunk before the next: their weights for
-  // a tile of output channels, 16 KB or 12, stay in L1 beside the sums.
-  static constexpr int kSumSteps = 8 / kPieces;
+  // a tile of output channels, 24 KB or 12, stay in L1 beside the sums.
+  static constexpr int kSumSteps = kPieces == 1 ? 12 : 2;
   static constexpr ptrdiff_t kPixelBytes = kTileBytes * kPieces;
   using Products = Tiles;
   // How often `product` calls it for a row of the panel of so many pixels.
