@@ -7,17 +7,6 @@
 namespace convmixer::bench {
 namespace {
 
-Geometry geometry_of(const Preset& preset) {
-  Geometry g{};
-  g.image_h = g.image_w = Preset::kImageSize;
-  g.patch_size = preset.patch_size;
-  g.h = g.w = preset.side();
-  g.dim = preset.dim;
-  g.num_classes = Preset::kClasses;
-  g.kernel_size = preset.kernel_size;
-  return g;
-}
-
 const Node& node_of(const Graph& graph, Op op) {
   if (op == Op::kPatchEmbed) return graph.nodes.front();
   return op == Op::kHead ? graph.nodes.back() : graph.nodes[1].body[op == Op::kDepthwise ? 0 : 1];
@@ -27,7 +16,7 @@ const Node& node_of(const Graph& graph, Op op) {
 
 OneDnnLayer::OneDnnLayer(const Preset& preset, Op op, Precision precision, bool u8)
     : graph_(folded_graph(preset)),
-      geometry_(geometry_of(preset)),
+      geometry_(geometry_of(graph_)),
       op_(op),
       precision_(precision),
       u8_(u8),

@@ -285,6 +285,8 @@ float most_input(const std::array<double, 3>& mean, const std::array<double, 3>&
   return static_cast<float>(std::min(most, 1e30));
 }
 
+}  // namespace
+
 Geometry geometry_of(const Graph& graph) {
   const Node& patch = only(graph.nodes, 0, Op::kPatchEmbed);
   const Node& head = only(graph.nodes, graph.nodes.size() - 1, Op::kHead);
@@ -308,8 +310,6 @@ Geometry geometry_of(const Graph& graph) {
   }
   return g;
 }
-
-}  // namespace
 
 int Plan::strassen_levels() const {
   int most = 0;

@@ -50,6 +50,9 @@ struct Geometry {
   }
 };
 
+// Throws Error(kInvalidArgument) where an image is not of 3 channels and a patch or more.
+Geometry geometry_of(const Graph& graph);
+
 struct NativeBlock {
   PackedDepthwise depthwise;
   PackedPointwise pointwise;
