@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A chunk of images through our own kernels: one call of the threads, a barrier after each layer.
+// A chunk of images through our own kernels: one call of the threads, a barrier after each layer,
+// two where panels are shared.
 #include <algorithm>
 #include <cassert>
 #include <utility>
@@ -57,7 +58,7 @@ class NativeRunner : public Runner {
     const auto pixels = static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w);
     for (int n = 1; n <= chunk_; ++n) {
       splits_.push_back(choose_split(g, native_, n, threads_));
-      panel_floats_ = std::max(panel_floats_, panel_floats(splits_.back(), n));
+      panel_floats_ = std::max(panel_floats_, words_of_panels(splits_.back(), n));
     }
     if (const int levels = plan_.strassen_levels(); levels != 0) {
       const StrassenLayout strassen(*native_.table, g.dim, most_strip_rows(g, native_) * g.w,
@@ -101,29 +102,29 @@ class NativeRunner : public Runner {
     return std::max(words, StrassenLayout(*native_.table, g.dim, pixels, levels).panel_words);
   }
   // Of all panels of n images; those of patches are each thread's own in any case.
-  std::size_t panel_floats(const Split& s, int n) const {
+  std::size_t words_of_panels(const Split& s, int n) const {
     const auto threads = static_cast<std::size_t>(threads_);
     if (!s.shared) return threads * panel_stride(s.panel_rows());
     return std::max(threads * panel_stride(s.rows),
                     static_cast<std::size_t>(n * s.panels()) * panel_stride(s.panel_rows()));
   }
 
-  // Rows of an image, and a range of output channels.
-  struct Task {
-    int image, y_begin, y_end, tile_begin, tile_end;
+  struct Rows {
+    int image, y_begin, y_end;
     int pixels(int w) const { return (y_end - y_begin) * w; }
   };
+  struct Task : Rows {
+    int tile_begin, tile_end;  // of output channels
+  };
   // Of `count` for each image, of so many rows.
-  Task rows_of(int index, int count, int rows) const {
+  Rows rows_of(int index, int count, int rows) const {
     const int y = index % count * rows;
-    return {index / count, y, std::min(plan_.geometry.h, y + rows), 0, 0};
+    return {index / count, y, std::min(plan_.geometry.h, y + rows)};
   }
   Task strip_task(const Split& s, int index, int tiles) const {
-    Task t = rows_of(index / s.parts, s.strips, s.rows);
-    const int part = index % s.parts;
-    t.tile_begin = static_cast<int>(static_cast<long>(tiles) * part / s.parts);
-    t.tile_end = static_cast<int>(static_cast<long>(tiles) * (part + 1) / s.parts);
-    return t;
+    const long part = index % s.parts;
+    return {rows_of(index / s.parts, s.strips, s.rows), static_cast<int>(tiles * part / s.parts),
+            static_cast<int>(tiles * (part + 1) / s.parts)};
   }
 
   // A task's pixels, from a panel into planes.
@@ -159,19 +160,16 @@ class NativeRunner : public Runner {
   }
 
   // Depth-first: the depthwise results of all channels go into a panel of the thread's own, which
-  // stays in its cache (that of a Strassen product in L2 or L3), and the pointwise products of its
-  // strips read them there.
+  // stays in its cache (that of a Strassen product, or of several strips, in L2 or L3), and the
+  // pointwise products of its strips read them there.
   void block(std::size_t index, const Split& split, int task, const float* src, float* panel,
              float* scratch, float* dst) const {
     const NativeBlock& b = native_.blocks[index];
-    const Task rows = rows_of(task, split.panels(), split.panel_rows());
+    const Rows rows = rows_of(task, split.panels(), split.panel_rows());
     fill(b, rows, 0, steps(b), src, panel, scratch);
-    Task strip = rows;
-    strip.tile_end = b.pointwise.tiles;
     for (int y = rows.y_begin; y < rows.y_end; y += split.rows) {
-      strip.y_begin = y;
-      strip.y_end = std::min(rows.y_end, y + split.rows);
-      multiply(index, strip, rows, panel, scratch, dst);
+      const Rows strip{rows.image, y, std::min(rows.y_end, y + split.rows)};
+      multiply(index, {strip, 0, b.pointwise.tiles}, rows, panel, scratch, dst);
     }
   }
 
@@ -204,7 +202,7 @@ class NativeRunner : public Runner {
                                      : ceil_div(layout_.blocks, native_.table->panel_blocks);
   }
 
-  void fill(const NativeBlock& b, const Task& rows, int begin, int end, const float* src,
+  void fill(const NativeBlock& b, const Rows& rows, int begin, int end, const float* src,
             float* panel, float* scratch) const {
     const KernelTable& table = *native_.table;
     const float* const image =
@@ -233,7 +231,7 @@ class NativeRunner : public Runner {
   }
 
   // The product of a strip, or part of it, from a panel of `rows`.
-  void multiply(std::size_t index, const Task& strip, const Task& rows, const float* panel,
+  void multiply(std::size_t index, const Task& strip, const Rows& rows, const float* panel,
                 float* scratch, float* dst) const {
     const NativeBlock& b = native_.blocks[index];
     const KernelTable& table = *native_.table;
@@ -259,7 +257,7 @@ class NativeRunner : public Runner {
     show(tensor + 1, b.pointwise, strip, p);
   }
 
-  void convolve(const PackedDepthwise& w, const Task& t, const float* image, int c, int next,
+  void convolve(const PackedDepthwise& w, const Rows& t, const float* image, int c, int next,
                 float* dst) const {
     const KernelTable& table = *native_.table;
     const DepthwiseParams p =

@@ -2,6 +2,7 @@
 #include "engine/split.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <numeric>
 
@@ -12,14 +13,13 @@
 namespace convmixer {
 namespace {
 
-// In a product's multiply-adds, but where pixels are said.
 struct Costs {
-  double fetch;      // of the weights of a strip: as much as so many pixels' products with them
-  double tap;        // a depthwise multiply-add
-  double pass_rows;  // what each pass over a panel's rows adds to them,
-  double pass_taps;  // and for 32 pixels of a row: as much as so many pixels
-  double moved;      // a value of a panel that another thread has filled
-  double barrier;    // of all threads
+  double fetch;      // of the weights of a strip, in pixels: as much as their products with them
+  double tap;        // of a depthwise multiply-add, in those of products
+  double pass_rows;  // of each pass over a panel's rows, in rows of a depthwise layer,
+  double pass_taps;  // and for each 32 pixels of a row in pixels
+  double moved;      // of a value of a panel that another thread has filled, in multiply-adds
+  double barrier;    // of all threads, in multiply-adds
 };
 // Of tiles: rates of one core of a Granite Rapids, products 1.0 to 2.3 TFLOP/s, depthwise layers
 // 0.15 to 0.29; of floats in pieces products 0.3, depthwise layers 0.12. The others by layers and
@@ -78,19 +78,32 @@ struct Cost {
       return depthwise(rows) + product(rows, strips) + (spills ? rows * g.w * costs.moved / 2 : 0);
     };
     // Threads that have whole images have their last panels too, of fewer rows.
-    const int rounds = ceil_div(n * panels, threads), last = n / threads;
-    return (rounds - last) * panel(whole, s.panel_strips) +
+    const double last = n / threads;
+    return (rounds(1.0 * n * panels) - last) * panel(whole, s.panel_strips) +
            last * panel(g.h - (panels - 1) * whole, s.strips - (panels - 1) * s.panel_strips);
   }
   double shared(const Split& s) const {
-    const int steps = ceil_div(g.dim, table.lanes * table.panel_blocks);
-    const double fills = ceil_div(n * s.panels() * steps, threads),
-                 products = ceil_div(n * s.strips * s.parts, threads);
-    return fills / steps * depthwise(std::min(g.h, s.panel_rows())) +
-           products * (product(s.rows, 1) / s.parts + s.rows * g.w * costs.moved) +
+    const double steps = ceil_div(g.dim, table.lanes * table.panel_blocks);
+    return rounds(n * steps * s.panels()) / steps * depthwise(std::min(g.h, s.panel_rows())) +
+           rounds(1.0 * n * s.strips * s.parts) *
+               (product(s.rows, 1) / s.parts + 1.0 * s.rows * g.w * costs.moved) +
            costs.barrier / g.dim;
   }
+  double rounds(double tasks) const { return std::ceil(tasks / threads); }
 };
+
+// The most strips of a panel: 64 rows make passes and what a panel costs besides few. More than
+// twice L2 is slower (256 channels, 224×224 pixels: 145 ms for 116), and takes memory.
+int most_panel_strips(const Geometry& g, const NativePlan& native, int rows) {
+  constexpr int kMostRows = 64;
+  // Strassen's panels are of one strip.
+  if (native.strip_rows != 0 || costs_of(g, *native.table).pass_rows == 0) return 1;
+  const std::size_t room = native.low_memory ? cache_sizes().l2 / 2 : cache_sizes().l2 * 2;
+  const std::size_t in_cache = room / panel_bytes(g, *native.table, rows * g.w);
+  const int most = std::min(ceil_div(kMostRows, rows), ceil_div(g.h, rows));
+  return std::max(
+      1, static_cast<int>(std::min<std::size_t>(in_cache, static_cast<std::size_t>(most))));
+}
 
 }  // namespace
 
@@ -126,20 +139,20 @@ Split choose_split(const Geometry& g, const NativePlan& native, int n, int threa
   Split best{};
   double best_cost = 0;
   const auto consider = [&](const Split& s, double cost) {
-    if (best_cost != 0 && cost >= best_cost) return;
+    constexpr double kMore = 1 + 1e-9;  // of two that cost the same the first, whatever is rounded
+    if (best_cost != 0 && cost * kMore >= best_cost) return;
     best = s;
     best_cost = cost;
   };
   const int last = most_strip_rows(g, native), first = native.strip_rows != 0 ? last : 1;
   for (int rows = first; rows <= last; ++rows) {
-    const int strips = ceil_div(g.h, rows), tasks = n * strips;
-    const int most = native.strip_rows != 0 ? 1 : strips;  // Strassen's panels are of a strip
-    for (int panels = strips; panels >= 1; --panels) {
-      Split s{rows, strips, ceil_div(strips, panels)};
-      if (s.panel_strips > most) break;
-      if (panels == strips || cost_of.costs.pass_rows > 0) consider(s, cost_of.depth_first(s));
+    const int strips = ceil_div(g.h, rows), most = most_panel_strips(g, native, rows);
+    for (int panel_strips = 1; panel_strips <= most; ++panel_strips) {
+      Split s{rows, strips, panel_strips};
+      consider(s, cost_of.depth_first(s));
       if (threads == 1 || n >= 2 * threads) continue;
       s.shared = true;
+      const int tasks = n * strips;
       for (const int parts : {1, ceil_div(threads, tasks), threads / std::gcd(threads, tasks)}) {
         s.parts = std::min(parts, oc_tiles);
         consider(s, cost_of.shared(s));

@@ -32,7 +32,7 @@ int most_strip_rows(const Geometry& geometry, const NativePlan& native);
 
 // Images of a chunk: enough for 16 strips a thread in every layer, so that threads wait little for
 // each other at its end, as long as the activations of all of them leave half of the L3 cache to
-// the weights; but in any case a task for each thread, and with low_memory no more.
+// the weights; but in any case a strip for each thread, and with low_memory no more.
 int choose_chunk(const Geometry& geometry, const NativePlan& native, int threads);
 
 }  // namespace convmixer

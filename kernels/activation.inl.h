@@ -116,7 +116,7 @@ inline V gelu_pieces(V x) {
   return sub(max(set1(0.0f), x), t);
 }
 
-// The same in 9 operations, to 2.9e-5 and 6e-5·|x|, where results are rounded to bf16: −t(a) =
+// The same in 9 operations, to 2.9e-5 of max(1, x), where results are rounded to bf16: −t(a) =
 // a·Q(a), where Q is piecewise a polynomial of degree 2 in a itself.
 template <typename V>
 inline V gelu_short_pieces(V x) {

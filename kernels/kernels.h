@@ -25,7 +25,8 @@
 //   value is the sum of m bf16, [⌈c_blk / n⌉][pixel][m][n][lanes values]; an infinity is NaN.
 //   Patches of kInt8 stand as if n were 1.
 // All pointers are aligned to a vector unless stated (a channel block of a panel of pieces to half
-// of one). No kernel allocates, throws, checks or starts a thread; src and dst never overlap.
+// of one, and a product's panel may begin at any pixel). No kernel allocates, throws, checks or
+// starts a thread; src and dst never overlap.
 #pragma once
 
 #include "kernels/params.h"

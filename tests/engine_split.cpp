@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How layers are cut into strips of rows.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -57,31 +58,42 @@ TEST(Split, RowsThatAreGivenStay) {
   }
 }
 
-// Whatever the variant, for any number of images and threads: strips and their panels cover the
-// image, strips within the rows that buffers are made for; output channels are split, and panels
-// shared, only between threads.
+// Strips and their panels cover the image, strips within the rows that buffers are made for, panels
+// within the cache; output channels are split, and panels shared, only between threads.
+void check_split(const Geometry& g, const NativePlan& native, int n, int threads) {
+  const KernelTable& table = *native.table;
+  const Split split = choose_split(g, native, n, threads);
+  EXPECT_GE(split.rows, 1);
+  EXPECT_LE(split.rows, most_strip_rows(g, native));
+  EXPECT_GE(split.rows * split.strips, g.h);
+  EXPECT_LT(split.rows * (split.strips - 1), g.h);
+  EXPECT_GE(split.panel_strips, 1);
+  EXPECT_GE(split.panels() * split.panel_rows(), g.h);
+  EXPECT_LT((split.panels() - 1) * split.panel_rows(), g.h);
+  EXPECT_GE(split.parts, 1);
+  EXPECT_LE(split.parts, split.shared ? std::min(threads, ceil_div(g.dim, table.oc_tile)) : 1);
+  EXPECT_FALSE(split.shared && (threads == 1 || n >= 2 * threads));
+  if (split.panel_strips == 1) return;
+  EXPECT_GT(table.panel_blocks, 1);
+  const int words = split.panel_rows() * g.w * g.dim / table.panel_per_word * table.pieces;
+  EXPECT_LE(sizeof(float) * static_cast<std::size_t>(words),
+            native.low_memory ? cache_sizes().l2 / 2 : cache_sizes().l2 * 2);
+}
+
 TEST(Split, StripsCoverTheImage) {
   for (const Precision precision : {kFp32, kBf16, kInt8}) {
     for (const KernelTable* table : available_tables(precision)) {
-      SCOPED_TRACE(table->name);
-      NativePlan native = free_rows(*table);
-      for (const Geometry& g :
-           {layer(256, 9, 32, 32), layer(64, 7, 31, 17), layer(768, 7, 33, 95), layer(8, 5, 200, 3),
-            layer(1536, 9, 3, 300), layer(32, 9, 40, 61)}) {
+      for (const Geometry& g : {layer(256, 9, 32, 32), layer(64, 7, 31, 17), layer(768, 7, 33, 95),
+                                layer(8, 5, 200, 3), layer(1536, 9, 3, 300), layer(32, 9, 40, 61),
+                                layer(256, 9, 224, 224), layer(1536, 9, 64, 64)}) {
+        NativePlan native = free_rows(*table);
         native.strip_pixels = most_strip_pixels(g, *table);
         for (const int n : {1, 2, 5}) {
           for (const int threads : {1, 2, 3, 8, 100}) {
-            const Split split = choose_split(g, native, n, threads);
-            EXPECT_GE(split.rows, 1);
-            EXPECT_LE(split.rows, most_strip_rows(g, native));
-            EXPECT_GE(split.rows * split.strips, g.h);
-            EXPECT_LT(split.rows * (split.strips - 1), g.h);
-            EXPECT_GE(split.panel_strips, 1);
-            EXPECT_GE(split.panels() * split.panel_rows(), g.h);
-            EXPECT_LT((split.panels() - 1) * split.panel_rows(), g.h);
-            EXPECT_GE(split.parts, 1);
-            EXPECT_LE(split.parts, split.shared ? std::min(threads, g.dim) : 1);
-            EXPECT_FALSE(split.shared && (threads == 1 || n >= 2 * threads));
+            SCOPED_TRACE(fmt::format("{}, {} channels, {}×{}, {} images, {} threads", table->name,
+                                     g.dim, g.h, g.w, n, threads));
+            native.low_memory = (n + threads) % 2 == 0;
+            check_split(g, native, n, threads);
           }
         }
       }
@@ -89,8 +101,8 @@ TEST(Split, StripsCoverTheImage) {
   }
 }
 
-// Two threads have a layer of 16×16 pixels in one strip each, and of one of them each half the
-// channels; where there are more images, an image each. Matrix tiles make 32 rows of a depthwise
+// Two threads share the one panel of an image of 16×16 pixels; of more images each has its own.
+// Matrix tiles make 32 rows of a depthwise
 // layer in bf16 at less than the cost of four times 8.
 TEST(Split, PanelsOfMatrixTilesAreTallOrShared) {
   KernelTable table = *variants().back().table;
@@ -116,6 +128,7 @@ TEST(Split, PanelsOfMatrixTilesAreTallOrShared) {
     EXPECT_EQ(own.panel_rows(), 32);
   }
   EXPECT_TRUE(split(large, 1, 4).shared);
+  EXPECT_FALSE(split(layer(32, 9, 8, 8), 1, 2).shared);  // less than a barrier
   table.taps_in_tiles = false;
   EXPECT_FALSE(split(small, 1, 2).shared);
 }

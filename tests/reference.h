@@ -48,7 +48,7 @@ struct Result {
 double gelu(double x);  // the exact erf form
 // The limits of the kernels' errors, multiples of max(1, x), in fp32, bf16 and int8. Measured over
 // all exponents and densely where it curves: 1.8e-7 (avx2), 1.9e-7 (portable, whose multiply-adds
-// round twice); 7e-5; 1.67e-4, from x = −3.9 down.
+// round twice); 2.9e-5; 1.67e-4, from x = −3.9 down.
 constexpr double kGeluLimits[] = {2.5e-7, 3e-5, 1.7e-4};
 double activate(Activation activation, double x);
 
