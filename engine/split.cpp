@@ -150,9 +150,10 @@ Split choose_split(const Geometry& g, const NativePlan& native, int n, int threa
     for (int panel_strips = 1; panel_strips <= most; ++panel_strips) {
       Split s{rows, strips, panel_strips};
       consider(s, cost_of.depth_first(s));
-      if (threads == 1 || n >= 2 * threads) continue;
-      s.shared = true;
       const int tasks = n * strips;
+      // With fewer strips than threads shared panels take no more memory than each thread's own.
+      if (threads == 1 || n >= 2 * threads || (native.low_memory && tasks >= threads)) continue;
+      s.shared = true;
       for (const int parts : {1, ceil_div(threads, tasks), threads / std::gcd(threads, tasks)}) {
         s.parts = std::min(parts, oc_tiles);
         consider(s, cost_of.shared(s));

@@ -73,6 +73,7 @@ void check_split(const Geometry& g, const NativePlan& native, int n, int threads
   EXPECT_GE(split.parts, 1);
   EXPECT_LE(split.parts, split.shared ? std::min(threads, ceil_div(g.dim, table.oc_tile)) : 1);
   EXPECT_FALSE(split.shared && (threads == 1 || n >= 2 * threads));
+  EXPECT_FALSE(split.shared && native.low_memory && n * split.strips >= threads);
   if (split.panel_strips == 1) return;
   EXPECT_GT(table.panel_blocks, 1);
   const int words = split.panel_rows() * g.w * g.dim / table.panel_per_word * table.pieces;
