@@ -137,6 +137,19 @@ TEST(Split, PanelsOfMatrixTilesAreTallOrShared) {
   EXPECT_FALSE(split(small, 1, 2).shared);
 }
 
+// Panels of pieces gain little by being tall: nothing where L2 does not keep them.
+TEST(Split, PanelsOfPiecesStayInTheCache) {
+  KernelTable table = *variants().back().table;
+  table.panel_blocks = table.panel_per_word = 2;
+  table.pieces = 3;
+  NativePlan native = free_rows(table);
+  native.strip_pixels = 128;
+  // Two strips of 4 rows, 6 bytes a value.
+  const int most_dim = static_cast<int>(cache_sizes().l2 / 2 / (2 * 4 * 32 * 6));
+  EXPECT_EQ(choose_split(layer(most_dim, 9, 32, 32), native, 1, 1).panel_rows(), 8);
+  EXPECT_EQ(choose_split(layer(most_dim + 1, 9, 32, 32), native, 1, 1).panel_rows(), 4);
+}
+
 // More threads than strips: each has some of their output channels, and of the panel's.
 TEST(Split, ThreadsWithoutAStripShareOne) {
   NativePlan native = free_rows(*variants().back().table);
