@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a run of ours is cut: batches into chunks, layers into strips of pixel rows.
+// How a run of ours is cut: batches into chunks, layers into strips of pixel rows and their panels.
 #pragma once
 
 #include "engine/plan.h"

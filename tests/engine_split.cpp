@@ -103,8 +103,7 @@ TEST(Split, StripsCoverTheImage) {
 }
 
 // Two threads share the one panel of an image of 16×16 pixels; of more images each has its own.
-// Matrix tiles make 32 rows of a depthwise
-// layer in bf16 at less than the cost of four times 8.
+// Matrix tiles make 32 rows of a depthwise layer in bf16 at less than the cost of four times 8.
 TEST(Split, PanelsOfMatrixTilesAreTallOrShared) {
   KernelTable table = *variants().back().table;
   table.winograd = false;
