@@ -55,7 +55,7 @@ Layers::Layers(const Preset& preset, const KernelTable& table, Strassen strassen
       layout_(plan_->geometry, table),
       split_(choose_split(plan_->geometry, *plan_->native, 1, 1)) {
   const Geometry& g = plan_->geometry;
-  panel_ = Buffer<float>(panel_words(*plan_, std::min(g.h, split_.panel_rows()) * g.w));
+  panel_ = Buffer<float>(panel_words(*plan_, split_.panel_rows(g.h) * g.w));
   if (const int levels = block().pointwise.strassen; levels != 0) {
     const StrassenLayout layout(table, g.dim, split_.rows * g.w, levels);
     strassen_panel_ = Buffer<float>(layout.panel_words);
@@ -154,7 +154,7 @@ void Layers::convolve(int first_row, int rows) {
 }
 
 void Layers::depthwise() {
-  const int h = plan_->geometry.h, rows = split_.panel_rows();
+  const int h = plan_->geometry.h, rows = split_.panel_rows(h);
   for (int y = 0; y < h; y += rows) convolve(y, std::min(rows, h - y));
 }
 

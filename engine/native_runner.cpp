@@ -96,7 +96,7 @@ class NativeRunner : public Runner {
   // From a panel of so many rows to the next.
   std::size_t panel_stride(int rows) const {
     const Geometry& g = plan_.geometry;
-    const int pixels = std::min(g.h, rows) * g.w, levels = plan_.strassen_levels();
+    const int pixels = rows * g.w, levels = plan_.strassen_levels();
     const std::size_t words = panel_words(plan_, pixels);
     if (levels == 0) return words;
     return std::max(words, StrassenLayout(*native_.table, g.dim, pixels, levels).panel_words);
@@ -104,9 +104,10 @@ class NativeRunner : public Runner {
   // Of all panels of n images; those of patches are each thread's own in any case.
   std::size_t words_of_panels(const Split& s, int n) const {
     const auto threads = static_cast<std::size_t>(threads_);
-    if (!s.shared) return threads * panel_stride(s.panel_rows());
+    const std::size_t stride = panel_stride(s.panel_rows(plan_.geometry.h));
+    if (!s.shared) return threads * stride;
     return std::max(threads * panel_stride(s.rows),
-                    static_cast<std::size_t>(n * s.panels()) * panel_stride(s.panel_rows()));
+                    static_cast<std::size_t>(n * s.panels()) * stride);
   }
 
   struct Rows {
@@ -165,7 +166,7 @@ class NativeRunner : public Runner {
   void block(std::size_t index, const Split& split, int task, const float* src, float* panel,
              float* scratch, float* dst) const {
     const NativeBlock& b = native_.blocks[index];
-    const Rows rows = rows_of(task, split.panels(), split.panel_rows());
+    const Rows rows = rows_of(task, split.panels(), split.panel_rows(layout_.h));
     fill(b, rows, 0, steps(b), src, panel, scratch);
     for (int y = rows.y_begin; y < rows.y_end; y += split.rows) {
       const Rows strip{rows.image, y, std::min(rows.y_end, y + split.rows)};
@@ -178,7 +179,7 @@ class NativeRunner : public Runner {
   void shared_block(std::size_t index, const Split& split, int n, int member, const float* src,
                     float* scratch, float* dst) {
     const NativeBlock& b = native_.blocks[index];
-    const int rows = split.panel_rows(), panels = split.panels();
+    const int rows = split.panel_rows(layout_.h), panels = split.panels();
     const std::size_t stride = panel_stride(rows);
     const auto panel = [&](int i) { return panels_ + static_cast<std::size_t>(i) * stride; };
     const int count = steps(b);
@@ -282,7 +283,7 @@ class NativeRunner : public Runner {
     workers_.run([&](int member) {
       const auto own = static_cast<std::size_t>(member);
       float* const panel =
-          panels_ + panel_stride(split.shared ? split.rows : split.panel_rows()) * own;
+          panels_ + panel_stride(split.shared ? split.rows : split.panel_rows(g.h)) * own;
       float* const scratch = scratch_ + scratch_floats_ * own;
       float *from = planes_[0], *to = planes_[1];
       team_.run_tasks(member, n * split.strips * split.parts, [&](int i) {

@@ -70,7 +70,7 @@ struct Cost {
   }
 
   double depth_first(const Split& s) const {
-    const int panels = s.panels(), whole = std::min(g.h, s.panel_rows());
+    const int panels = s.panels(), whole = s.panel_rows(g.h);
     // Of several strips: what half of L2 cannot hold comes back from L3.
     const bool spills =
         s.panel_strips > 1 && panel_bytes(g, table, whole * g.w) > cache_sizes().l2 / 2;
@@ -84,7 +84,7 @@ struct Cost {
   }
   double shared(const Split& s) const {
     const double steps = ceil_div(g.dim, table.lanes * table.panel_blocks);
-    return rounds(n * steps * s.panels()) / steps * depthwise(std::min(g.h, s.panel_rows())) +
+    return rounds(n * steps * s.panels()) / steps * depthwise(s.panel_rows(g.h)) +
            rounds(1.0 * n * s.strips * s.parts) *
                (product(s.rows, 1) / s.parts + 1.0 * s.rows * g.w * costs.moved) +
            costs.barrier / g.dim;

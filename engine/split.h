@@ -2,6 +2,8 @@
 // How a run of ours is cut: batches into chunks, layers into strips of pixel rows and their panels.
 #pragma once
 
+#include <algorithm>
+
 #include "engine/plan.h"
 
 namespace convmixer {
@@ -21,9 +23,9 @@ struct Split {
   bool shared = false;
   int parts = 1;
 
-  // Of an image; and the rows of a panel, where it has so many.
+  // Of an image of h rows.
   int panels() const { return ceil_div(strips, panel_strips); }
-  int panel_rows() const { return rows * panel_strips; }
+  int panel_rows(int h) const { return std::min(h, rows * panel_strips); }
 };
 Split choose_split(const Geometry& geometry, const NativePlan& native, int n, int threads);
 

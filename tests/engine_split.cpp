@@ -68,15 +68,15 @@ void check_split(const Geometry& g, const NativePlan& native, int n, int threads
   EXPECT_GE(split.rows * split.strips, g.h);
   EXPECT_LT(split.rows * (split.strips - 1), g.h);
   EXPECT_GE(split.panel_strips, 1);
-  EXPECT_GE(split.panels() * split.panel_rows(), g.h);
-  EXPECT_LT((split.panels() - 1) * split.panel_rows(), g.h);
+  EXPECT_GE(split.panels() * split.panel_rows(g.h), g.h);
+  EXPECT_LT((split.panels() - 1) * split.panel_rows(g.h), g.h);
   EXPECT_GE(split.parts, 1);
   EXPECT_LE(split.parts, split.shared ? std::min(threads, ceil_div(g.dim, table.oc_tile)) : 1);
   EXPECT_FALSE(split.shared && (threads == 1 || n >= 2 * threads));
   EXPECT_FALSE(split.shared && native.low_memory && n * split.strips >= threads);
   if (split.panel_strips == 1) return;
   EXPECT_GT(table.panel_blocks, 1);
-  const int words = split.panel_rows() * g.w * g.dim / table.panel_per_word * table.pieces;
+  const int words = split.panel_rows(g.h) * g.w * g.dim / table.panel_per_word * table.pieces;
   EXPECT_LE(sizeof(float) * static_cast<std::size_t>(words),
             native.low_memory ? cache_sizes().l2 / 2 : cache_sizes().l2 * 2);
 }
@@ -125,7 +125,7 @@ TEST(Split, PanelsOfMatrixTilesAreTallOrShared) {
     const Split own = split(large, images, images);
     EXPECT_FALSE(own.shared);
     EXPECT_EQ(own.rows, 8);
-    EXPECT_EQ(own.panel_rows(), 32);
+    EXPECT_EQ(own.panel_rows(32), 32);
   }
   EXPECT_TRUE(split(large, 1, 4).shared);
   // Four threads would lay out each channel's taps four times; a layer may cost less than a
@@ -145,8 +145,8 @@ TEST(Split, PanelsOfPiecesStayInTheCache) {
   native.strip_pixels = 128;
   // Two strips of 4 rows, 6 bytes a value.
   const int most_dim = static_cast<int>(cache_sizes().l2 / 2 / (2 * 4 * 32 * 6));
-  EXPECT_EQ(choose_split(layer(most_dim, 9, 32, 32), native, 1, 1).panel_rows(), 8);
-  EXPECT_EQ(choose_split(layer(most_dim + 1, 9, 32, 32), native, 1, 1).panel_rows(), 4);
+  EXPECT_EQ(choose_split(layer(most_dim, 9, 32, 32), native, 1, 1).panel_rows(32), 8);
+  EXPECT_EQ(choose_split(layer(most_dim + 1, 9, 32, 32), native, 1, 1).panel_rows(32), 4);
 }
 
 // More threads than strips: each has some of their output channels, and of the panel's.
