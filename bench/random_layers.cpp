@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "engine/packing.h"
 #include "engine/passes.h"
+#include "kernels/rounding.h"
 
 namespace convmixer::bench {
 namespace {

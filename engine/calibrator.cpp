@@ -79,14 +79,14 @@ Histogram::Range Histogram::range(Clipping clipping) const {
 // ends are improved in turn, which settles after two or three rounds.
 Histogram::Range Histogram::least_squares() const {
   constexpr int kMiddle = kBins / 2;
-  // beyond[i]: of bins i, i + 1, … for the upper half; of i − 1, i − 2, … for the lower one.
-  std::array<Moments, kBins + 1> beyond{};
+  // beyond[i]: of bins kMiddle + i, kMiddle + i + 1, …; below[i]: of i − 1, i − 2, ….
+  std::array<Moments, kMiddle + 1> beyond{}, below{};
   const auto centre = [&](int i) { return (i - kMiddle + 0.5) * static_cast<double>(width_); };
-  for (int i = kBins - 1; i >= kMiddle; --i) {
+  for (int i = kMiddle - 1; i >= 0; --i) {
+    const int bin = kMiddle + i;
     beyond[static_cast<std::size_t>(i)] = beyond[static_cast<std::size_t>(i + 1)];
-    beyond[static_cast<std::size_t>(i)].add(bins_[static_cast<std::size_t>(i)], centre(i));
+    beyond[static_cast<std::size_t>(i)].add(bins_[static_cast<std::size_t>(bin)], centre(bin));
   }
-  std::array<Moments, kMiddle + 1> below{};
   for (int i = 0; i < kMiddle; ++i) {
     below[static_cast<std::size_t>(i + 1)] = below[static_cast<std::size_t>(i)];
     below[static_cast<std::size_t>(i + 1)].add(bins_[static_cast<std::size_t>(i)], centre(i));
@@ -98,7 +98,7 @@ Histogram::Range Histogram::least_squares() const {
   const auto error = [&](int low, int high) {
     const double step = (edge(high) - edge(low)) / kSteps;
     return static_cast<double>(count_) * step * step / 12 +
-           beyond[static_cast<std::size_t>(high)].around(edge(high)) +
+           beyond[static_cast<std::size_t>(high - kMiddle)].around(edge(high)) +
            below[static_cast<std::size_t>(low)].around(edge(low));
   };
   int low = 0, high = kBins;
@@ -201,7 +201,7 @@ class Calibrator::Statistics : public Observer {
     if (seen.tensor % 2 == 1) samples_.see(seen.tensor / 2, seen, lanes_, dim_);
     for (int block = seen.first_block; block < seen.end_block; ++block) {
       const int channels = std::min(lanes_, dim_ - block * lanes_);
-      Histogram* const histogram = &of(seen.tensor, block * lanes_);
+      Histogram* const histogram = &histograms_[index(seen.tensor, block * lanes_)];
       const std::lock_guard<std::mutex> lock(locks_[static_cast<std::size_t>(block)]);
       for (int p = 0; p < seen.pixels; ++p) {
         const float* const pixel = seen.at(block, p, lanes_);
@@ -226,10 +226,7 @@ class Calibrator::Statistics : public Observer {
   ChannelScales scales(int tensor, Clipping clipping) const {
     ChannelScales scales;
     for (int c = 0; c < dim_; ++c) {
-      const Histogram::Range range =
-          histograms_[static_cast<std::size_t>(tensor) * static_cast<std::size_t>(dim_) +
-                      static_cast<std::size_t>(c)]
-              .range(clipping);
+      const Histogram::Range range = histograms_[index(tensor, c)].range(clipping);
       const double width = range.high - range.low;
       // A channel that is always 0 may have any scale; so may one that is nearly so.
       const bool usable = width / kSteps >= static_cast<double>(std::numeric_limits<float>::min());
@@ -246,9 +243,9 @@ class Calibrator::Statistics : public Observer {
   bool empty() const { return histograms_.front().empty(); }
 
  private:
-  Histogram& of(int tensor, int channel) {
-    return histograms_[static_cast<std::size_t>(tensor) * static_cast<std::size_t>(dim_) +
-                       static_cast<std::size_t>(channel)];
+  std::size_t index(int tensor, int channel) const {
+    return static_cast<std::size_t>(tensor) * static_cast<std::size_t>(dim_) +
+           static_cast<std::size_t>(channel);
   }
   void note_non_finite(int tensor) {
     int first = non_finite_;

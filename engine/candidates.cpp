@@ -230,6 +230,7 @@ std::string lacks_onednn(Precision precision, bool emulated_too) {
 }
 
 Choice choose_variants(const PlanOptions& options, const Geometry& geometry) {
+  check_options(options);
   Choice choice{};
   switch (options.precision) {
     case PrecisionOption::kFp32:
@@ -245,7 +246,6 @@ Choice choose_variants(const PlanOptions& options, const Geometry& geometry) {
       choice.not_bf16 = refuse_bf16(options, geometry);
       choice.precision = choice.not_bf16.empty() ? kBf16 : kFp32;
   }
-  check_options(options);
   choice.candidates = list_candidates(options, geometry, choice.precision);
   if (!any_can_run(choice.candidates)) refuse_all(options, choice.precision, choice.candidates);
   return choice;

@@ -47,7 +47,7 @@ struct PlaneLayout {
   int per_word, blocks, h, w;
 
   PlaneLayout(const Geometry& g, const KernelTable& table)
-      : gap(static_cast<std::size_t>(ceil_div(g.kernel_size / 2, table.per_word))),
+      : gap(static_cast<std::size_t>(tap_groups_behind(g.kernel_size, table.per_word))),
         row_stride((static_cast<std::size_t>(ceil_div(g.w, table.per_word)) + gap) *
                    static_cast<std::size_t>(table.lanes)),
         block_stride(spread_stride(gap * static_cast<std::size_t>(table.lanes) +

@@ -26,6 +26,7 @@ class OnednnRunner : public Runner {
       : plan_(plan),
         chunk_(chunk_size != 0 ? chunk_size : 1),
         raw_image_(plan.geometry.image_values()) {
+    check_threads(threads);
     run_after_fork_too([&] {
       threads_ = usable_threads(*plan_.onednn, threads);
       const OmpThreads guard(threads_);

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 
+#include "kernels/rounding.h"
 #include "support/error.h"
 
 namespace convmixer {
@@ -33,6 +34,34 @@ PackedPointwise pack_product(const Node& node, const KernelTable& table, int ic,
 
 bool non_finite(const std::vector<double>& values) {
   return std::any_of(values.begin(), values.end(), [](double v) { return !std::isfinite(v); });
+}
+
+// The weights of Winograd's products: kernels/params.h, DepthwiseParams.
+void pack_winograd_taps(const Node& node, int lanes, float* dst) {
+  const int k = node.kernel_size;
+  for (int c = 0; c < node.oc; ++c) {
+    float* const block =
+        dst + static_cast<std::ptrdiff_t>(c / lanes * lanes) * winograd_row(k, 4) * k + c % lanes;
+    const float* const taps = node.weights.data + static_cast<std::ptrdiff_t>(c) * k * k;
+    for (int kx = 0; kx < k; ++kx) {
+      const auto tap = [&](int ky) { return double{taps[ky * k + kx]}; };
+      const auto put = [&](int product, int row, double weight) {
+        block[static_cast<std::ptrdiff_t>((winograd_row(k, product) + row) * k + kx) * lanes] =
+            static_cast<float>(weight);
+      };
+      for (int i = 0; i < k / 3; ++i) {
+        const double g0 = tap(3 * i), g1 = tap(3 * i + 1), g2 = tap(3 * i + 2);
+        put(0, i, (g0 + g1 + g2) / 2);
+        put(1, i, (g0 - g1 + g2) / 2);
+        put(2, i, g0);
+        put(3, i, g2);
+      }
+      for (int ky = k / 3 * 3; ky < k; ++ky) {
+        put(2, k / 3 + ky % 3, tap(ky));
+        put(3, k / 3 + ky % 3, tap(ky));
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -65,12 +94,6 @@ std::size_t PackedPointwise::bytes() const {
 std::size_t PackedDepthwise::bytes() const {
   return weights.bytes() + bias.bytes() + src_scale.bytes() + scale.bytes() + shift.bytes() +
          unscale.bytes() + row_zero.bytes();
-}
-
-std::uint16_t to_bf16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  if (std::isnan(value)) return static_cast<std::uint16_t>(bits >> 16 | 0x40);
-  return static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
 std::size_t product_words(const PackedPointwise& packed, const KernelTable& table, int per_word) {
@@ -111,34 +134,6 @@ PackedPointwise pack_patch_embed(const Node& node, const KernelTable& table, Pat
   const int area = node.kernel_size * node.kernel_size;
   return pack_product(node, table, node.ic * area,
                       [&](int i) { return patch_column(node, order, i); });
-}
-
-// The weights of Winograd's products: kernels/params.h, DepthwiseParams.
-void pack_winograd_taps(const Node& node, int lanes, float* dst) {
-  const int k = node.kernel_size;
-  for (int c = 0; c < node.oc; ++c) {
-    float* const block =
-        dst + static_cast<std::ptrdiff_t>(c / lanes * lanes) * winograd_row(k, 4) * k + c % lanes;
-    const float* const taps = node.weights.data + static_cast<std::ptrdiff_t>(c) * k * k;
-    for (int kx = 0; kx < k; ++kx) {
-      const auto tap = [&](int ky) { return double{taps[ky * k + kx]}; };
-      const auto put = [&](int product, int row, double weight) {
-        block[static_cast<std::ptrdiff_t>((winograd_row(k, product) + row) * k + kx) * lanes] =
-            static_cast<float>(weight);
-      };
-      for (int i = 0; i < k / 3; ++i) {
-        const double g0 = tap(3 * i), g1 = tap(3 * i + 1), g2 = tap(3 * i + 2);
-        put(0, i, (g0 + g1 + g2) / 2);
-        put(1, i, (g0 - g1 + g2) / 2);
-        put(2, i, g0);
-        put(3, i, g2);
-      }
-      for (int ky = k / 3 * 3; ky < k; ++ky) {
-        put(2, k / 3 + ky % 3, tap(ky));
-        put(3, k / 3 + ky % 3, tap(ky));
-      }
-    }
-  }
 }
 
 PackedDepthwise pack_depthwise(const Node& node, const KernelTable& table,

@@ -62,9 +62,6 @@ inline int patch_per_word(const KernelTable& table) {
   return table.precision == kInt8 ? 2 : table.per_word;
 }
 
-// The bf16 nearest to a float, ties to even; NaN stays NaN.
-std::uint16_t to_bf16(float value);
-
 // Floats or bf16, as the table has them; integers are packed by engine/quantize.h.
 // Every function gives the pages of the node's weights back once they are read.
 PackedPointwise pack_pointwise(const Node& node, const KernelTable& table);  // kHead too

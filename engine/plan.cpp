@@ -18,6 +18,7 @@
 #include "engine/strassen.h"
 #include "engine/threads.h"
 #include "kernels/registry.h"
+#include "kernels/rounding.h"
 #include "support/error.h"
 
 namespace convmixer {
@@ -25,9 +26,12 @@ namespace {
 
 // ---- Packing ----
 
+void expect(bool usual) {
+  if (!usual) throw Error(Code::kInternal, "unexpected graph after passes");
+}
+
 const Node& only(const std::vector<Node>& nodes, std::size_t i, Op op) {
-  if (i >= nodes.size() || nodes[i].op != op)
-    throw Error(Code::kInternal, "unexpected graph after passes");
+  expect(i < nodes.size() && nodes[i].op == op);
   return nodes[i];
 }
 
@@ -54,7 +58,8 @@ void compensate_rounding(const std::array<double, 3>& mean, Node& raw) {
   }
 }
 
-Parts take_apart(const Graph& graph, const std::array<double, 3>& mean,
+// Throws Error(kInternal) where the blocks are not what the kernels take them for.
+Parts take_apart(const Graph& graph, const Geometry& geometry, const std::array<double, 3>& mean,
                  const std::array<double, 3>& std, Precision precision) {
   Parts parts;
   parts.patch_embed = &only(graph.nodes, 0, Op::kPatchEmbed);
@@ -63,8 +68,12 @@ Parts take_apart(const Graph& graph, const std::array<double, 3>& mean,
   if (precision == kBf16) compensate_rounding(mean, parts.patch_embed_raw);
   for (std::size_t i = 1; i + 1 < graph.nodes.size(); ++i) {
     const Node& block = only(graph.nodes, i, Op::kBlock);
-    parts.blocks.emplace_back(&only(block.body, 0, Op::kDepthwise),
-                              &only(block.body, 1, Op::kPointwise));
+    const Node& depthwise = only(block.body, 0, Op::kDepthwise);
+    const Node& pointwise = only(block.body, 1, Op::kPointwise);
+    expect(block.body.size() == 2 && depthwise.residual && !pointwise.residual &&
+           depthwise.kernel_size == geometry.kernel_size && depthwise.oc == geometry.dim &&
+           pointwise.ic == geometry.dim && pointwise.oc == geometry.dim);
+    parts.blocks.emplace_back(&depthwise, &pointwise);
   }
   parts.head = &only(graph.nodes, graph.nodes.size() - 1, Op::kHead);
   return parts;
@@ -139,7 +148,7 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
   const KernelTable& table = *candidate.table;
   native->table = &table;
   native->head_table = candidate.fp32;
-  native->strip_pixels = most_strip_pixels(plan.geometry, table);
+  native->strip_pixels = most_strip_pixels(plan.geometry, table, native->l2_bytes);
   native->low_memory = options.low_memory;
   const bool bytes = table.precision == kInt8;
   const Quantization& q = options.quantization;
@@ -183,11 +192,13 @@ std::unique_ptr<NativePlan> pack_native(const Parts& parts, const Candidate& can
 }
 
 // By the implementations that oneDNN has for so many threads.
-std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision precision,
-                                             const PlanOptions& options, int threads, Plan& plan) {
+std::unique_ptr<onednn::Program> pack_onednn_for(int threads, const Parts& parts,
+                                                 Precision precision, const PlanOptions& options,
+                                                 Plan& plan) {
   const OmpThreads guard(threads);
   const Geometry& g = plan.geometry;
   const Quantization& q = options.quantization;
+  check_threads(threads);
   plan.non_finite.clear();
   auto program = std::make_unique<onednn::Program>(
       precision, options.onednn == OneDnn::kOn ? onednn::Implementations::kAny
@@ -212,13 +223,13 @@ std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision preci
 std::unique_ptr<onednn::Program> pack_onednn(const Parts& parts, Precision precision,
                                              const PlanOptions& options, Plan& plan) {
   try {
-    auto program = pack_onednn(parts, precision, options, default_threads(), plan);
+    auto program = pack_onednn_for(default_threads(), parts, precision, options, plan);
     const OmpThreads guard(1);
     if (program->fits()) return program;
   } catch (const Error& e) {
     if (e.code() != Code::kUnsupported) throw;
   }
-  return pack_onednn(parts, precision, options, 1, plan);
+  return pack_onednn_for(1, parts, precision, options, plan);
 }
 
 // ---- Description ----
@@ -335,7 +346,7 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
   const Precision precision = choice.precision;
   const Graph folded = fold_batchnorm(fused);
   plan->most_input = most_input(mean, std);
-  const Parts parts = take_apart(folded, mean, std, precision);
+  const Parts parts = take_apart(folded, plan->geometry, mean, std, precision);
   plan->features = parts.head->affine;
   if (precision == kInt8) {
     check_quantization(options.quantization, plan->geometry.dim,
@@ -353,7 +364,10 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const std::array<doubl
                               graph.h, graph.w, plan->geometry.h, plan->geometry.w));
     }
     if (refusal.empty()) {
+      // What another candidate has left.
       plan->non_finite.clear();
+      plan->products.clear();
+      plan->weight_bytes = 0;
       try {
         if (c.table != nullptr) {
           plan->native = pack_native(parts, c, options, *plan);

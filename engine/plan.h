@@ -12,6 +12,7 @@
 #include "engine/graph.h"
 #include "engine/packing.h"
 #include "engine/scales.h"
+#include "kernels/cpu.h"
 #include "kernels/onednn.h"
 
 namespace convmixer {
@@ -30,7 +31,7 @@ struct PlanOptions {
   OneDnn onednn = OneDnn::kAuto;
   Strassen strassen = Strassen::kAuto;
   // kAuto is kOff: Strassen's weights take 7 / 4 of the plain ones. A session's chunks, unless it
-  // is told their size, are as small as its threads allow.
+  // is told their size, are as small as its threads allow, and its panels too (engine/split.h).
   bool low_memory = false;
   bool observed = false;  // by an Observer: our kernels, plain products, panels of floats
   PrecisionOption precision = PrecisionOption::kFp32;
@@ -67,6 +68,7 @@ struct NativePlan {
   int strip_rows = 0;    // of every strip where a block may be a Strassen product; 0: free
   int strip_pixels = 0;  // where the rows are free: most_strip_pixels (engine/split.h)
   bool low_memory = false;
+  std::size_t l2_bytes = cache_sizes().l2;  // that strips and panels are made for
   std::vector<NativeBlock> blocks;
   Buffer<float> mean_scale, mean_shift;  // where blocks are bytes: [c_blk][lanes]
   PackedPointwise head;

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "engine/packing.h"
+#include "engine/weight_order.h"
 
 namespace convmixer {
 namespace {

@@ -43,7 +43,8 @@ const Costs& costs_of(const Geometry& g, const KernelTable& table) {
 }
 
 std::size_t panel_bytes(const Geometry& g, const KernelTable& table, int pixels) {
-  return sizeof(float) * static_cast<std::size_t>(g.dim) *
+  const int row = table.lanes * table.panel_blocks;  // of the panel, in channels
+  return sizeof(float) * static_cast<std::size_t>(ceil_div(g.dim, row) * row) *
          static_cast<std::size_t>(pixels * table.pieces) /
          static_cast<std::size_t>(table.panel_per_word);
 }
@@ -52,11 +53,17 @@ std::size_t panel_bytes(const Geometry& g, const KernelTable& table, int pixels)
 struct Cost {
   const Geometry& g;
   const KernelTable& table;
+  const std::size_t l2_bytes;
   const Costs& costs;
   int n, threads;
 
-  Cost(const Geometry& geometry, const KernelTable& kernels, int images, int team)
-      : g(geometry), table(kernels), costs(costs_of(g, table)), n(images), threads(team) {}
+  Cost(const Geometry& geometry, const NativePlan& native, int images, int team)
+      : g(geometry),
+        table(*native.table),
+        l2_bytes(native.l2_bytes),
+        costs(costs_of(g, table)),
+        n(images),
+        threads(team) {}
 
   double depthwise(int rows) const {
     const int passes = costs.pass_taps > 0 ? ceil_div(rows, tap_pass_rows(g.kernel_size)) : 1;
@@ -72,8 +79,7 @@ struct Cost {
   double depth_first(const Split& s) const {
     const int panels = s.panels(), whole = s.panel_rows(g.h);
     // Of several strips: what half of L2 cannot hold comes back from L3.
-    const bool spills =
-        s.panel_strips > 1 && panel_bytes(g, table, whole * g.w) > cache_sizes().l2 / 2;
+    const bool spills = s.panel_strips > 1 && panel_bytes(g, table, whole * g.w) > l2_bytes / 2;
     const auto panel = [&](int rows, int strips) {
       return depthwise(rows) + product(rows, strips) + (spills ? rows * g.w * costs.moved / 2 : 0);
     };
@@ -98,7 +104,7 @@ int most_panel_strips(const Geometry& g, const NativePlan& native, int rows) {
   constexpr int kMostRows = 64;
   // Strassen's panels are of one strip.
   if (native.strip_rows != 0 || costs_of(g, *native.table).pass_rows == 0) return 1;
-  const std::size_t room = native.low_memory ? cache_sizes().l2 / 2 : cache_sizes().l2 * 2;
+  const std::size_t room = native.low_memory ? native.l2_bytes / 2 : native.l2_bytes * 2;
   const std::size_t in_cache = room / panel_bytes(g, *native.table, rows * g.w);
   const int most = std::min(ceil_div(kMostRows, rows), ceil_div(g.h, rows));
   return std::max(
@@ -107,7 +113,7 @@ int most_panel_strips(const Geometry& g, const NativePlan& native, int rows) {
 
 }  // namespace
 
-int most_strip_pixels(const Geometry& g, const KernelTable& table) {
+int most_strip_pixels(const Geometry& g, const KernelTable& table, std::size_t l2_bytes) {
   // Matrix tiles use up weights faster, and have 16 rows of pixels to fill: as many as half of L2
   // holds, or, of values in pieces, 5/8, and no more than are summed at once: for each of these
   // weights are cut.
@@ -115,7 +121,7 @@ int most_strip_pixels(const Geometry& g, const KernelTable& table) {
   const bool pieces = table.pieces > 1;
   if (table.panel_blocks == 1) return kOfVectorProducts;
   const std::size_t bytes = panel_bytes(g, table, 1);
-  const std::size_t room = pieces ? cache_sizes().l2 / 8 * 5 : cache_sizes().l2 / 2;
+  const std::size_t room = pieces ? l2_bytes / 8 * 5 : l2_bytes / 2;
   const std::size_t most = pieces ? kMostSumPixels : kOfTileProducts;
   return std::max(static_cast<int>(std::min(room / bytes, most)), kOfVectorProducts);
 }
@@ -127,15 +133,14 @@ int most_strip_rows(const Geometry& g, const NativePlan& native) {
   // than half of L2.
   const bool odd = rows % 2 == 1 && rows < g.h && pairs_rows(g, *native.table);
   return odd && pixels <= kMostSumPixels &&
-                 panel_bytes(g, *native.table, pixels) <= cache_sizes().l2 / 2
+                 panel_bytes(g, *native.table, pixels) <= native.l2_bytes / 2
              ? rows + 1
              : rows;
 }
 
 Split choose_split(const Geometry& g, const NativePlan& native, int n, int threads) {
-  const KernelTable& table = *native.table;
-  const Cost cost_of(g, table, n, threads);
-  const int oc_tiles = ceil_div(g.dim, table.oc_tile);
+  const Cost cost_of(g, native, n, threads);
+  const int oc_tiles = ceil_div(g.dim, native.table->oc_tile);
   Split best{};
   double best_cost = 0;
   const auto consider = [&](const Split& s, double cost) {

@@ -10,7 +10,7 @@ namespace convmixer {
 
 // The most pixels of a strip, unless a single row has more or most_strip_rows adds one to make a
 // pair: enough to use each weight often, few enough for the panel to stay in L2.
-int most_strip_pixels(const Geometry& geometry, const KernelTable& table);
+int most_strip_pixels(const Geometry& geometry, const KernelTable& table, std::size_t l2_bytes);
 
 // How a block is cut over n images. Each image's rows of pixels are cut into strips of `rows`, of
 // which products are made, and `panel_strips` of them, one below the other, have a panel in common,

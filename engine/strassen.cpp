@@ -237,7 +237,7 @@ PackedPointwise pack_strassen(const Node& node, const Balance& balance, const Ke
                               int levels) {
   PackedPointwise packed = pack_epilogue(node, epilogue_of(node), table, node.ic);
   packed.strassen = levels;
-  packed.tiles /= 1 << levels;
+  packed.tiles >>= levels;
   const std::vector<float> unscale = reciprocals(balance.oc);
   packed.unscale = Buffer<float>(unscale.size());
   std::copy(unscale.begin(), unscale.end(), packed.unscale.data());

@@ -27,10 +27,8 @@ inline int depthwise_words(int kernel_size, const KernelTable& table) {
   if (taps_in_tiles(kernel_size, table)) {
     return tap_rows(kernel_size) * 16 / tap_cell_rows(kernel_size);
   }
-  const int per_word = table.per_word;
-  const int groups =
-      ceil_div((kernel_size - 1) / 2, per_word) + ceil_div(kernel_size / 2, per_word) + 1;
-  return kernel_size * groups * per_word;
+  const int n = table.per_word;
+  return kernel_size * tap_groups(kernel_size, n) * n;
 }
 
 // Of place_taps, the order of matrix tiles.
@@ -52,15 +50,15 @@ void place_taps_in_tiles(int channels, int kernel_size, Put put) {
 }
 
 // Calls put(index, c, ky, kx) for each tap of each channel, where `index` is its place among the
-// values (not words) of a depthwise layer's packed weights: n times, where a word holds n. Not for
-// Winograd's products.
+// values (not words) of a depthwise layer's packed weights: n times, where a word holds n, but once
+// in the order of matrix tiles. Not for Winograd's products.
 template <typename Put>
 void place_taps(int channels, int kernel_size, const KernelTable& table, Put put) {
   if (taps_in_tiles(kernel_size, table)) {
     return place_taps_in_tiles(channels, kernel_size, put);
   }
   const int k = kernel_size, pad = (k - 1) / 2, n = table.per_word, lanes = table.lanes;
-  const int before = ceil_div(pad, n), groups = before + ceil_div(k / 2, n) + 1;
+  const int before = tap_groups_before(k, n), groups = tap_groups(k, n);
   const int words = depthwise_words(k, table);
   for (int c = 0; c < channels; ++c) {
     const std::size_t block = static_cast<std::size_t>(c / lanes) * static_cast<std::size_t>(words);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copies of few values by masked loads, which touch nothing behind the last, and vectors
-// of them as floats.
+// Copies of few values by masked loads, which touch nothing behind the last.
 #pragma once
 
 #include <immintrin.h>
@@ -29,16 +28,6 @@ inline void copy_values(unsigned char* dst, const unsigned char* src, int n) {
   }
   const __mmask64 mask = ~__mmask64{0} >> (64 - n);
   _mm512_storeu_si512(dst, _mm512_maskz_loadu_epi8(mask, src));
-}
-
-inline __m512 floats_of(__m256i bf16) {
-  return _mm512_castsi512_ps(
-      _mm512_maskz_slli_epi32(0xFFFF, _mm512_maskz_cvtepu16_epi32(0xFFFF, bf16), 16));
-}
-inline __m512 load_values(const float* src) { return _mm512_load_ps(src); }
-inline __m512 load_values(const unsigned char* src) {
-  const __m128i bytes = _mm_load_si128(reinterpret_cast<const __m128i*>(src));
-  return _mm512_maskz_cvtepi32_ps(0xFFFF, _mm512_maskz_cvtepu8_epi32(0xFFFF, bytes));
 }
 
 }  // namespace

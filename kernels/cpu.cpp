@@ -18,9 +18,7 @@ namespace {
 void need(bool has, const char* name, std::string& missing) {
   if (!has) missing += (missing.empty() ? "" : " ") + std::string(name);
 }
-#endif
 
-#if defined(__x86_64__)
 // Linux saves AMX's registers of those processes only that have asked for it (since 5.16).
 bool may_use_tiles() {
 #ifdef SYS_arch_prctl

@@ -7,9 +7,11 @@
 
 namespace convmixer {
 
-// AMX's registers are to be used, for which Linux is asked, by this process: from then on
-// sigaltstack() wants room for them (11 KB). Or whether the CPU has them is all that matters.
-enum class Amx { kUsed, kKnown };
+enum class Amx {
+  kUsed,  // its registers are to be used: Linux is asked for them, for the process and for good;
+          // from then on sigaltstack() wants room for them (11 KB)
+  kKnown  // does the CPU have it? Linux is not asked
+};
 
 // Whether the CPU and the operating system's register state allow a variant's instructions; else
 // the names of the missing features ("AVX512F AVX512BW"). Every feature its object is compiled for

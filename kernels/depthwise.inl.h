@@ -12,6 +12,7 @@
 
 #include "kernels/pointwise.inl.h"
 #include "kernels/prefetch.inl.h"
+#include "kernels/tap_layout.h"
 
 namespace convmixer::CONVMIXER_ISA {
 namespace {
@@ -23,15 +24,6 @@ constexpr int kTapsAtOnce = 3;
 #else
 constexpr int kTapsAtOnce = 1;
 #endif
-
-// Groups that the taps of a row reach, from −`before` to the last, around a pixel's own.
-template <class P>
-struct Window {
-  int before, groups;
-  explicit Window(int kernel_size)
-      : before(((kernel_size - 1) / 2 + P::kPerWord - 1) / P::kPerWord),
-        groups(before + (kernel_size / 2 + P::kPerWord - 1) / P::kPerWord + 1) {}
-};
 
 // sum[x] += Σ of kTaps taps side by side, for N pixels of a float each.
 template <class P, int kTaps, int N>
@@ -168,8 +160,8 @@ template <class P, KernelActivation A>
 void depthwise(const DepthwiseParams* params) {
   const DepthwiseParams& p = *params;
   constexpr int kGroup = P::kPerWord, kTile = kRowTile / kGroup;
-  const Window<P> window(p.kernel_size);
   const int k = p.kernel_size, pad = (k - 1) / 2;
+  const int before = tap_groups_before(k, kGroup), window = tap_groups(k, kGroup);
   const int groups = (p.w + kGroup - 1) / kGroup;
   const int tiles = (groups + kTile - 1) / kTile;
   const int size = groups / tiles, larger = groups % tiles;
@@ -181,15 +173,15 @@ void depthwise(const DepthwiseParams* params) {
   for (int y = p.y_begin; y < p.y_end; ++y, dst += p.w * kDstPixel<P>) {
     const int ky_begin = y < pad ? pad - y : 0;
     const int ky_end = p.h - y + pad < k ? p.h - y + pad : k;
-    const float* const weights = p.weights + ky_begin * window.groups * kGroup * kLanes;
+    const float* const weights = p.weights + ky_begin * window * kGroup * kLanes;
     const float* const src = p.src + y * static_cast<ptrdiff_t>(p.row_stride);
     const float* const first =
-        src + (ky_begin - pad) * static_cast<ptrdiff_t>(p.row_stride) - window.before * kLanes;
+        src + (ky_begin - pad) * static_cast<ptrdiff_t>(p.row_stride) - before * kLanes;
     const Vec start = start_of<P>(p, ky_begin, ky_end);
     for (int i = 0, x = 0; i < tiles; ++i) {
       const int n = size + (i < larger ? 1 : 0);
       DepthwiseTiles<P, kTile>::kBySize[n](first + x * kLanes, p.row_stride, weights,
-                                           ky_end - ky_begin, window.groups, start, sums, next);
+                                           ky_end - ky_begin, window, start, sums, next);
       epilogue.store_all(sums, src + x * kLanes, n, dst + x * kGroup * kDstPixel<P>);
       x += n;
     }

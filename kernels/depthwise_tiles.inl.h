@@ -22,7 +22,7 @@ namespace {
 
 // kRows: of a cell.
 template <class P, int kRows>
-struct DepthwiseTilesOf {
+struct AmxDepthwise {
   static_assert(P::kPerWord == 2, "pairs of pixels and taps");
   static constexpr int kWidth = 16 / kRows;        // of a cell
   static constexpr int kQuarter = 4;               // words
@@ -54,7 +54,6 @@ struct DepthwiseTilesOf {
   };
 
   const DepthwiseParams& p;
-  const Window<P> window;
   const int k, pad;
   const int left;       // pixels of a window before its cell's first
   const int windows;    // of a cell
@@ -65,9 +64,8 @@ struct DepthwiseTilesOf {
   TapTile laid_out, multiplied;  // next
   Memory memory;
 
-  explicit DepthwiseTilesOf(const DepthwiseParams& params)
+  explicit AmxDepthwise(const DepthwiseParams& params)
       : p(params),
-        window(p.kernel_size),
         k(p.kernel_size),
         pad((k - 1) / 2),
         left(tap_window_left(k)),
@@ -82,8 +80,8 @@ struct DepthwiseTilesOf {
   // The quarters of `count` windows, one below the other, for the cells from (y, x) on, of 16
   // channels. Beside the row and its gap the last group stands again, whose taps are zero.
   void gather(int y, int x, int count, Prefetch& next) {
-    const int low = -window.before;
-    const int high = (p.w + P::kPerWord - 1) / P::kPerWord + window.groups - 2 - window.before;
+    const int low = -tap_groups_before(k, P::kPerWord);
+    const int high = ceil_div(p.w, P::kPerWord) - 1 + tap_groups_behind(k, P::kPerWord);
     ptrdiff_t offsets[kQuarterPairs * kMostRow];  // of groups in a row
     for (int g = 0; g < kQuarterPairs * row; ++g) {
       const int group = (x - left) / P::kPerWord + g;
@@ -282,8 +280,8 @@ template <class P, KernelActivation A>
 void depthwise_in_tiles(const DepthwiseParams* params) {
   const int k = params->kernel_size;
   if (k > kMostKernelInTiles) return depthwise<P, A>(params);
-  if (tap_cell_rows(k) == 2) return DepthwiseTilesOf<P, 2>(*params).template run<A>();
-  DepthwiseTilesOf<P, 1>(*params).template run<A>();
+  if (tap_cell_rows(k) == 2) return AmxDepthwise<P, 2>(*params).template run<A>();
+  AmxDepthwise<P, 1>(*params).template run<A>();
 }
 
 }  // namespace

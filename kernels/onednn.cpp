@@ -398,6 +398,20 @@ struct Instance::Impl {
     }
   }
 
+  void run(const float* image, bool raw, float* result, float* mean) {
+    const Op& op = program.ops[first];
+    src.set_data_handle(const_cast<float*>(image));
+    dst.set_data_handle(result);
+    steps[first].args[DNNL_ARG_WEIGHTS] = raw ? op.raw_weights : op.weights;
+    if (op.bias) steps[first].args[DNNL_ARG_BIAS] = raw ? op.raw_bias : op.bias;
+    for (Step& step : steps) step.primitive.execute(stream, step.args);
+    stream.wait();
+    if (mean != nullptr) {
+      const float* const from = static_cast<const float*>(mean_dst.get_data_handle());
+      std::copy(from, from + mean_dst.get_desc().get_size() / sizeof(float), mean);
+    }
+  }
+
   // Its primitive and weights; returns what its scratchpad is to be.
   memory::desc add_step(const Op& op) {
     if (op.kind == Op::Kind::kMean) {
@@ -432,18 +446,7 @@ Instance::~Instance() = default;
 std::size_t Instance::bytes() const { return impl_->bytes; }
 
 void Instance::run(const float* src, bool raw, float* dst, float* mean) {
-  Impl& i = *impl_;
-  const Op& first = i.program.ops[i.first];
-  i.src.set_data_handle(const_cast<float*>(src));
-  i.dst.set_data_handle(dst);
-  i.steps[i.first].args[DNNL_ARG_WEIGHTS] = raw ? first.raw_weights : first.weights;
-  if (first.bias) i.steps[i.first].args[DNNL_ARG_BIAS] = raw ? first.raw_bias : first.bias;
-  for (Impl::Step& step : i.steps) step.primitive.execute(i.stream, step.args);
-  i.stream.wait();
-  if (mean != nullptr) {
-    const float* const from = static_cast<const float*>(i.mean_dst.get_data_handle());
-    std::copy(from, from + i.mean_dst.get_desc().get_size() / sizeof(float), mean);
-  }
+  translate("oneDNN", [&] { impl_->run(src, raw, dst, mean); });
 }
 
 }  // namespace convmixer::onednn

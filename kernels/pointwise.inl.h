@@ -17,7 +17,7 @@ namespace {
 constexpr int kOcVecs = 2;
 constexpr int kOcTile = kOcVecs * kLanes;
 
-// The sums of one tile of output channels for all pixels of a chunk.
+// The sums of one tile of output channels for the pixels that are multiplied with it at a time.
 struct Sums {
   alignas(64) float v[kMostSumPixels * kOcTile];  // [pixel][kOcTile]
 };

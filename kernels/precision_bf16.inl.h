@@ -3,9 +3,6 @@
 // unpack_bf16, store_half_bf16, store_panel_bf16 and store_plane_bf16.
 #pragma once
 
-#include "kernels/precision_fp32.inl.h"
-#include "kernels/rounding.inl.h"
-
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 

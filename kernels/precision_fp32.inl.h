@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a kernel text takes as its parameter P: how words of a precision are multiplied, unpacked
-// and packed. This one is every variant's, since other precisions have layers in fp32 too.
+// and packed. Here of floats, one a word.
 //   dot(x, w, sum)          sum + Σ of a word's products
 //   accumulate(sum, x, w)   the same, in the register that holds sum
 //   to_float, add_sums      of sums
@@ -16,12 +16,13 @@
 //   chain(v, a, b)          the multiply-add that fma_peak counts, of v
 //   Element                 of the patch embedding's panel
 //   Products                the P of the panel and of the pointwise products: P itself, but in
-//                           precision_split.inl.h
+//                           precision_bf16x3.inl.h
 //   Patches                 the P of the patch embedding's operands, which needs of all this only
-//                           accumulate, to_float, add_sums, store_patch, Element and six constants
+//                           accumulate, to_float, add_sums, store_patch, Element and the constants
+//                           but kDiffusedPixels
 //   Strassen                the P of Strassen products, where kStrassen: there are such. It needs
-//                           accumulate, to_float, the sums' and the values' functions, three
-//                           constants
+//                           accumulate, to_float, the sums' and the values' functions, kPerWord
+//                           and kUnscale
 // kUnscale: scales (of int32, zero points too) lead from sums to reals. kBorder: the border's value
 // is the layer's, and is written with its pixels.
 // kMatrixTiles, kPanelBlocks, kPieces (whose sum is a value of the panel or a weight):

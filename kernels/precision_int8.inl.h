@@ -13,8 +13,6 @@
 // average over pixels, so that much of the error cancels (docs/performance.md has numbers).
 #pragma once
 
-#include "kernels/precision_fp32.inl.h"
-
 namespace convmixer::CONVMIXER_ISA {
 namespace {
 

@@ -37,7 +37,7 @@ template <class Vectors>
 struct Tiles : Vectors {
   static constexpr bool kMatrixTiles = true;
   static constexpr int kPanelBlocks = Vectors::kPerWord, kPieces = Vectors::kPieces;
-  // Rows of the panel that are summed for all pixels of a chunk before the next: their weights for
+  // Rows of the panel that are summed for all pixels (of Sums) before the next: their weights for
   // a tile of output channels, 24 KB or 12, stay in L1 beside the sums.
   static constexpr int kSumSteps = kPieces == 1 ? 12 : 2;
   static constexpr ptrdiff_t kPixelBytes = kTileBytes * kPieces;
@@ -159,19 +159,19 @@ struct Tiles : Vectors {
 
   // The rows of the panel, in parts whose products are made one after the other: kSumSteps rows of
   // kTileLine words, then what is left of the last row, since beyond it the panel holds no values.
-  struct Chunk {
+  struct Part {
     int first, rows, words;
   };
-  struct Chunks {
+  struct Parts {
     int rows, rest;
-    explicit Chunks(int ic) {
+    explicit Parts(int ic) {
       const int words = (ic + kLanes - 1) / kLanes * (kLanes / Vectors::kPerWord);
       rows = words / kTileLine;
       rest = words % kTileLine;
     }
     int whole() const { return (rows + kSumSteps - 1) / kSumSteps; }
     int count() const { return whole() + (rest > 0 ? 1 : 0); }
-    Chunk operator[](int i) const {
+    Part operator[](int i) const {
       if (i == whole()) return {rows, 1, rest};
       const int first = i * kSumSteps;
       return {first, kSumSteps < rows - first ? kSumSteps : rows - first, kTileLine};
@@ -181,19 +181,20 @@ struct Tiles : Vectors {
   // As sum_tile, of all input channels; sums of up to 15 pixels more are written.
   static void sum(const float* panel, ptrdiff_t panel_block_stride, int pixels, int ic,
                   const float* weights, const float* next, float* sums) {
-    const Chunks chunks(ic);
-    const int words = chunks.rows * kTileLine + chunks.rest;
+    const Parts parts(ic);
+    const int words = parts.rows * kTileLine + parts.rest;
     const int lines = words * kOcTile * 4 / int{kLineBytes};
     // A step fetches at least one line, and `next` may be null where it was fetched before.
     Prefetch fetch(next != nullptr ? next : weights, next != nullptr ? lines : 0,
-                   calls_of_next(pixels) * (chunks.rows > 0 ? chunks.rows : 1));
-    for (int i = 0; i < chunks.count(); ++i) {
-      const Chunk c = chunks[i];
-      if (c.words != kTileLine) configure(c.words);
-      products(panel + c.first * panel_block_stride, panel_block_stride, pixels,
-               weights + c.first * kTileLine * kOcTile, c.words, c.rows, i == 0, sums, fetch);
+                   calls_of_next(pixels) * (parts.rows > 0 ? parts.rows : 1));
+    for (int i = 0; i < parts.count(); ++i) {
+      const Part part = parts[i];
+      if (part.words != kTileLine) configure(part.words);
+      products(panel + part.first * panel_block_stride, panel_block_stride, pixels,
+               weights + part.first * kTileLine * kOcTile, part.words, part.rows, i == 0, sums,
+               fetch);
     }
-    if (chunks.rest > 0) configure(kTileLine);
+    if (parts.rest > 0) configure(kTileLine);
   }
 
   // As fma_peak.

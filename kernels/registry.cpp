@@ -13,22 +13,34 @@ namespace convmixer {
 #define CONVMIXER_TABLE(name)      \
   namespace name {                 \
   extern const KernelTable kTable; \
-  }
+  }                                \
+  static constexpr const KernelTable* name##_table = &name::kTable;
+#define CONVMIXER_NO_TABLE(name) static constexpr const KernelTable* name##_table = nullptr;
+
 #ifdef CONVMIXER_HAS_AMX
-CONVMIXER_TABLE(amx)
-CONVMIXER_TABLE(amx_bf16)
-CONVMIXER_TABLE(amx_int8)
+#define CONVMIXER_AMX_TABLE CONVMIXER_TABLE
+#else
+#define CONVMIXER_AMX_TABLE CONVMIXER_NO_TABLE
 #endif
 #ifdef CONVMIXER_HAS_AVX512
-CONVMIXER_TABLE(avx512)
-CONVMIXER_TABLE(avx512_bf16)
-CONVMIXER_TABLE(avx512_vnni)
+#define CONVMIXER_AVX512_TABLE CONVMIXER_TABLE
+#else
+#define CONVMIXER_AVX512_TABLE CONVMIXER_NO_TABLE
 #endif
 #ifdef CONVMIXER_HAS_AVX2
-CONVMIXER_TABLE(avx2)
-CONVMIXER_TABLE(avxvnni)
-CONVMIXER_TABLE(avx2_int8)
+#define CONVMIXER_AVX2_TABLE CONVMIXER_TABLE
+#else
+#define CONVMIXER_AVX2_TABLE CONVMIXER_NO_TABLE
 #endif
+CONVMIXER_AMX_TABLE(amx)
+CONVMIXER_AMX_TABLE(amx_bf16)
+CONVMIXER_AMX_TABLE(amx_int8)
+CONVMIXER_AVX512_TABLE(avx512)
+CONVMIXER_AVX512_TABLE(avx512_bf16)
+CONVMIXER_AVX512_TABLE(avx512_vnni)
+CONVMIXER_AVX2_TABLE(avx2)
+CONVMIXER_AVX2_TABLE(avxvnni)
+CONVMIXER_AVX2_TABLE(avx2_int8)
 CONVMIXER_TABLE(portable)
 CONVMIXER_TABLE(portable_bf16)
 CONVMIXER_TABLE(portable_int8)
@@ -37,40 +49,23 @@ namespace {
 
 constexpr const char* kIsas[] = {"portable", "avx2", "avx512", "amx"};
 
-#ifdef CONVMIXER_HAS_AMX
-constexpr const KernelTable* kAmx[] = {&amx::kTable, &amx_bf16::kTable, &amx_int8::kTable};
-#else
-constexpr const KernelTable* kAmx[] = {nullptr, nullptr, nullptr};
-#endif
-#ifdef CONVMIXER_HAS_AVX512
-constexpr const KernelTable* kAvx512[] = {&avx512::kTable, &avx512_bf16::kTable,
-                                          &avx512_vnni::kTable};
-#else
-constexpr const KernelTable* kAvx512[] = {nullptr, nullptr, nullptr};
-#endif
-#ifdef CONVMIXER_HAS_AVX2
-constexpr const KernelTable* kAvx2[] = {&avx2::kTable, &avxvnni::kTable, &avx2_int8::kTable};
-#else
-constexpr const KernelTable* kAvx2[] = {nullptr, nullptr, nullptr};
-#endif
-
 std::vector<Variant> all_variants(Precision precision) {
   switch (precision) {
     case kBf16:
-      return {{"amx", "amx_bf16", kAmx[1], ""},
-              {"avx512", "avx512_bf16", kAvx512[1], ""},
-              {"portable", "portable_bf16", &portable_bf16::kTable, ""}};
+      return {{"amx", "amx_bf16", amx_bf16_table, ""},
+              {"avx512", "avx512_bf16", avx512_bf16_table, ""},
+              {"portable", "portable_bf16", portable_bf16_table, ""}};
     case kInt8:
-      return {{"amx", "amx_int8", kAmx[2], ""},
-              {"avx512", "avx512_vnni", kAvx512[2], ""},
-              {"avx2", "avxvnni", kAvx2[1], ""},
-              {"avx2", "avx2_int8", kAvx2[2], ""},
-              {"portable", "portable_int8", &portable_int8::kTable, ""}};
+      return {{"amx", "amx_int8", amx_int8_table, ""},
+              {"avx512", "avx512_vnni", avx512_vnni_table, ""},
+              {"avx2", "avxvnni", avxvnni_table, ""},
+              {"avx2", "avx2_int8", avx2_int8_table, ""},
+              {"portable", "portable_int8", portable_int8_table, ""}};
     default:
-      return {{"amx", "amx", kAmx[0], ""},
-              {"avx512", "avx512", kAvx512[0], ""},
-              {"avx2", "avx2", kAvx2[0], ""},
-              {"portable", "portable", &portable::kTable, ""}};
+      return {{"amx", "amx", amx_table, ""},
+              {"avx512", "avx512", avx512_table, ""},
+              {"avx2", "avx2", avx2_table, ""},
+              {"portable", "portable", portable_table, ""}};
   }
 }
 

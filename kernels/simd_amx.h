@@ -3,7 +3,7 @@
 // the compiler's own functions take a register's number as text.
 #pragma once
 
-#include "kernels/simd_avx512.h"
+#include "kernels/simd_avx512_words.h"
 
 namespace convmixer::CONVMIXER_ISA {
 namespace {

@@ -2,7 +2,7 @@
 // simd_portable.h's functions of words that hold bf16, bytes or 16 bits.
 #pragma once
 
-#include "kernels/rounding.inl.h"
+#include "kernels/rounding.h"
 #include "kernels/simd_portable.h"
 
 namespace convmixer::CONVMIXER_ISA {

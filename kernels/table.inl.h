@@ -10,20 +10,21 @@
 #include "kernels/head.inl.h"
 #include "kernels/patch_embed.inl.h"
 #include "kernels/pointwise.inl.h"
-#include "kernels/precision_fp32.inl.h"
 #include "kernels/strassen.inl.h"
 #if defined(CONVMIXER_BF16)
 #include "kernels/precision_bf16.inl.h"
 #elif defined(CONVMIXER_INT8)
 #include "kernels/precision_int8.inl.h"
-#elif defined(CONVMIXER_TILES)
-#include "kernels/precision_split.inl.h"
+#else
+#include "kernels/precision_fp32.inl.h"
+#ifdef CONVMIXER_TILES
+#include "kernels/precision_bf16x3.inl.h"
+#endif
 #endif
 #ifdef CONVMIXER_TILES
 #include "kernels/precision_tiles.inl.h"
 #endif
 #if defined(CONVMIXER_TILES) && defined(CONVMIXER_BF16)
-#define CONVMIXER_DEPTHWISE_TILES
 #include "kernels/depthwise_tiles.inl.h"
 #endif
 
@@ -45,10 +46,25 @@ using BlockPrecision = VectorPrecision;
 #elif defined(CONVMIXER_BF16) || defined(CONVMIXER_INT8)
 using BlockPrecision = Tiles<VectorPrecision>;
 #else
-using BlockPrecision = Split;
+using BlockPrecision = Bf16x3Planes;
 #endif
 
-// P: of the blocks.
+// P: of the blocks; those that end in activation A.
+template <class P, KernelActivation A>
+constexpr void add_kernels(KernelTable& t) {
+  t.pointwise[A] = pointwise<typename P::Products, P, A>;
+  t.patch_embed[A] = pointwise<typename P::Patches, P, A>;
+  if constexpr (P::kStrassen) t.strassen[A] = strassen<P, A>;
+#if defined(CONVMIXER_TILES) && defined(CONVMIXER_BF16)
+  t.depthwise[A] = depthwise_in_tiles<P, A>;
+#elif defined(CONVMIXER_BF16) || defined(CONVMIXER_INT8)
+  t.depthwise[A] = depthwise<P, A>;
+#else
+  t.depthwise[A] = depthwise_of_floats<P, A>;
+#endif
+  t.activation[A] = activation<A, P>;
+}
+
 template <class P>
 constexpr KernelTable table() {
   using Products = typename P::Products;
@@ -64,39 +80,18 @@ constexpr KernelTable table() {
   t.oc_tile = kOcTile;
   t.pixel_tile = kPixelTile;
   t.sum_words = kSumWords;
-  t.pointwise[kActIdentity] = pointwise<Products, P, kActIdentity>;
-  t.pointwise[kActRelu] = pointwise<Products, P, kActRelu>;
-  t.pointwise[kActGelu] = pointwise<Products, P, kActGelu>;
-  t.patch_embed[kActIdentity] = pointwise<Patches, P, kActIdentity>;
-  t.patch_embed[kActRelu] = pointwise<Patches, P, kActRelu>;
-  t.patch_embed[kActGelu] = pointwise<Patches, P, kActGelu>;
-  if constexpr (P::kStrassen) {
-    t.strassen[kActIdentity] = strassen<P, kActIdentity>;
-    t.strassen[kActRelu] = strassen<P, kActRelu>;
-    t.strassen[kActGelu] = strassen<P, kActGelu>;
-    t.strassen_panel = strassen_panel<typename P::Strassen>;
-  }
-#if defined(CONVMIXER_DEPTHWISE_TILES)
+#if defined(CONVMIXER_TILES) && defined(CONVMIXER_BF16)
   t.taps_in_tiles = true;
-  t.depthwise[kActIdentity] = depthwise_in_tiles<P, kActIdentity>;
-  t.depthwise[kActRelu] = depthwise_in_tiles<P, kActRelu>;
-  t.depthwise[kActGelu] = depthwise_in_tiles<P, kActGelu>;
 #elif !defined(CONVMIXER_BF16) && !defined(CONVMIXER_INT8)
   t.winograd = true;
-  t.depthwise[kActIdentity] = depthwise_of_floats<P, kActIdentity>;
-  t.depthwise[kActRelu] = depthwise_of_floats<P, kActRelu>;
-  t.depthwise[kActGelu] = depthwise_of_floats<P, kActGelu>;
-#else
-  t.depthwise[kActIdentity] = depthwise<P, kActIdentity>;
-  t.depthwise[kActRelu] = depthwise<P, kActRelu>;
-  t.depthwise[kActGelu] = depthwise<P, kActGelu>;
 #endif
+  add_kernels<P, kActIdentity>(t);
+  add_kernels<P, kActRelu>(t);
+  add_kernels<P, kActGelu>(t);
+  if constexpr (P::kStrassen) t.strassen_panel = strassen_panel<typename P::Strassen>;
   t.patches_f32 = patches<float, false, Patches>;
   t.patches_u8 = patches<unsigned char, true, Patches>;
   t.mean = mean<P>;
-  t.activation[kActIdentity] = activation<kActIdentity, P>;
-  t.activation[kActRelu] = activation<kActRelu, P>;
-  t.activation[kActGelu] = activation<kActGelu, P>;
   if constexpr (P::kMatrixTiles) {
     t.fma_peak = P::peak;
   } else {

@@ -1,10 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the weights of a depthwise layer lie for matrix tiles and for Winograd's products:
-// DepthwiseParams in params.h tells what these numbers mean, depthwise_tiles.inl.h and
-// depthwise_winograd.inl.h why. Static, since objects of other instruction sets include them.
+// How far a row of taps reaches, and how the weights of a depthwise layer lie for matrix tiles and
+// for Winograd's products: DepthwiseParams in params.h tells what these numbers mean,
+// depthwise_tiles.inl.h and depthwise_winograd.inl.h why. Static, since objects of other
+// instruction sets include them.
 #pragma once
 
 namespace convmixer {
+
+// Groups of n pixels, n being a word's, that a row of taps reaches before and behind a pixel's own,
+// and all of them. Gaps beside the rows of a plane have room for as many.
+static constexpr int tap_groups_before(int kernel_size, int n) {
+  return ((kernel_size - 1) / 2 + n - 1) / n;
+}
+static constexpr int tap_groups_behind(int kernel_size, int n) {
+  return (kernel_size / 2 + n - 1) / n;
+}
+static constexpr int tap_groups(int kernel_size, int n) {
+  return tap_groups_before(kernel_size, n) + 1 + tap_groups_behind(kernel_size, n);
+}
 
 // The largest kernel_size that is multiplied by matrix tiles where KernelTable::taps_in_tiles.
 constexpr int kMostKernelInTiles = 17;

@@ -8,8 +8,8 @@
 // infinity, and in the panel what bf16 rounds to one, becomes NaN (∞ − ∞).
 //
 // The panel's values are cut once, to the nearest, as the depthwise layer makes them. The weights
-// stay floats in memory, which they come from for every image, and are cut for each chunk of
-// pixels, by cutting off, while the tiles multiply what was cut before.
+// stay floats in memory, which they come from for every image, and are cut for each
+// kMostSumPixels pixels, by cutting off, while the tiles multiply what was cut before.
 //
 // Of the vector functions it needs upper_halves, nearest_bf16 and store_upper_halves besides those
 // of bf16.
@@ -22,7 +22,7 @@ namespace convmixer::CONVMIXER_ISA {
 namespace {
 
 // The panel, two bf16 a word.
-struct ThreeBf16 : Bf16 {
+struct Bf16x3Panel : Bf16 {
   static constexpr int kPieces = 3;
   // kLanes channels of a pixel; pieces are `stride` words apart.
   static void store_pieces(float* dst, ptrdiff_t stride, Vec v) {
@@ -38,7 +38,7 @@ struct ThreeBf16 : Bf16 {
 
 // Rows of weights to be cut: [channel][kOcTile] to [row of the panel][piece][word][kOcTile].
 struct Cutter {
-  static constexpr int kPieces = ThreeBf16::kPieces;
+  static constexpr int kPieces = Bf16x3Panel::kPieces;
   // What is read so many bytes later is fetched into L2: four rows of the panel.
   static constexpr uintptr_t kAhead = 4 * kTileLine * 2 * kOcTile * sizeof(float);
   const float* src;
@@ -76,7 +76,7 @@ struct Cutter {
   }
 };
 
-struct SplitTiles : Tiles<ThreeBf16> {
+struct Bf16x3Products : Tiles<Bf16x3Panel> {
   template <typename T>
   static void store_patch(uint16_t* dst, Vec v, float) {
     store_pieces(reinterpret_cast<float*>(dst), kTileLine, v);
@@ -86,31 +86,31 @@ struct SplitTiles : Tiles<ThreeBf16> {
   static void sum(const float* panel, ptrdiff_t panel_block_stride, int pixels, int ic,
                   const float* weights, const float*, float* sums) {
     alignas(64) float pieces[2][kSumSteps * kPieces * kTileLine * kOcTile];
-    const Chunks chunks(ic);
+    const Parts parts(ic);
     const auto cutter = [&](int i, int steps) -> Cutter {
-      const Chunk c = chunks[i];
-      const int all = c.rows * c.words;
-      return {weights + ptrdiff_t{c.first} * kTileLine * kPerWord * kOcTile, pieces[i % 2], c.words,
-              all, (all + steps - 1) / steps};
+      const Part part = parts[i];
+      const int all = part.rows * part.words;
+      return {weights + ptrdiff_t{part.first} * kTileLine * kPerWord * kOcTile, pieces[i % 2],
+              part.words, all, (all + steps - 1) / steps};
     };
     cutter(0, 1).step();
-    for (int i = 0; i < chunks.count(); ++i) {
-      const Chunk c = chunks[i];
+    for (int i = 0; i < parts.count(); ++i) {
+      const Part part = parts[i];
       Cutter next =
-          i + 1 < chunks.count() ? cutter(i + 1, calls_of_next(pixels) * c.rows) : Cutter{};
-      if (c.words != kTileLine) configure(c.words);
-      products(panel + c.first * panel_block_stride, panel_block_stride, pixels, pieces[i % 2],
-               c.words, c.rows, i == 0, sums, next);
+          i + 1 < parts.count() ? cutter(i + 1, calls_of_next(pixels) * part.rows) : Cutter{};
+      if (part.words != kTileLine) configure(part.words);
+      products(panel + part.first * panel_block_stride, panel_block_stride, pixels, pieces[i % 2],
+               part.words, part.rows, i == 0, sums, next);
     }
-    if (chunks.rest > 0) configure(kTileLine);
+    if (parts.rest > 0) configure(kTileLine);
   }
 };
 
 // The planes.
-struct Split : Fp32 {
+struct Bf16x3Planes : Fp32 {
   static constexpr bool kStrassen = false;
-  using Products = SplitTiles;
-  using Patches = SplitTiles;
+  using Products = Bf16x3Products;
+  using Patches = Bf16x3Products;
 };
 
 }  // namespace
