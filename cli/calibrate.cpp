@@ -14,6 +14,7 @@
 #include "cli/find_images.h"
 #include "cli/model_options.h"
 #include "cli/npy.h"
+#include "cli/places.h"
 #include "support/output_file.h"
 
 namespace convmixer::cli {
@@ -123,12 +124,16 @@ void calibrate(const CalibrateOptions& o) {
   if (o.images.empty() == o.input.empty()) {
     throw Failure(kWrongUsage, "expected one of --images and --input");
   }
+  const std::string model = find_model(o.model.model);
+  std::vector<Place> inputs = places_of_model(model);
+  inputs.push_back({"--input", o.input});
+  for (const std::string& images : o.images) inputs.push_back({"--images", images});
+  refuse_same_files(inputs, {{"--output", o.output}});
   // A place that cannot be written is found out before the work.
   { const OutputFile place(o.output); }
   const convmixer_model_options options = c_options_of(o.model);
   convmixer_calibration* made = nullptr;
-  check(convmixer_calibration_create(find_model(o.model.model).c_str(), &options, o.model.threads,
-                                     &made));
+  check(convmixer_calibration_create(model.c_str(), &options, o.model.threads, &made));
   const Calibration calibration(made);
   const std::size_t count =
       o.input.empty() ? add_images(o, calibration.get()) : add_array(o, calibration.get());

@@ -7,6 +7,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/class_names.h"
@@ -16,6 +17,7 @@
 #include "cli/dataset.h"
 #include "cli/image_slices.h"
 #include "cli/model_options.h"
+#include "cli/places.h"
 #include "cli/progress_bar.h"
 #include "support/output_file.h"
 
@@ -171,6 +173,11 @@ void Run::run_slice(std::size_t first, std::size_t count) {
 
 void compare(const CompareOptions& o) {
   const std::array<ModelOptions, 2> sides = sides_of(o);
+  std::vector<Place> inputs{{"--images", o.images}};
+  for (const ModelOptions& side : sides) {
+    for (Place& place : places_of_model(find_model(side.model))) inputs.push_back(std::move(place));
+  }
+  refuse_same_files(inputs, {{"--output", o.output}});
   std::optional<OutputFile> json_file;  // a place that cannot be written is found out at once
   if (!o.output.empty()) json_file.emplace(o.output);
   const Network first(sides[0]), second(sides[1]);
@@ -192,11 +199,12 @@ void compare(const CompareOptions& o) {
                                        dataset.size(), o.images));
   }
   const std::string json = compare_json(report);
-  if (json_file) {
-    json_file->write(json.data(), json.size());
-    json_file->commit();
-  }
-  print(o.json ? json : compare_text(report));
+  try_each({[&] { print(o.json ? json : compare_text(report)); },
+            [&] {
+              if (!json_file) return;
+              json_file->write(json.data(), json.size());
+              json_file->commit();
+            }});
 }
 
 void add_network_options(CLI::App& command, CompareOptions& o) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -10,6 +12,7 @@
 
 #include "cli/commands.h"
 #include "cli/model_options.h"
+#include "cli/places.h"
 
 namespace convmixer::cli {
 namespace {
@@ -22,9 +25,12 @@ struct ConvertOptions {
 // A name a line; blank lines at the end, carriage returns and a byte order mark do not count.
 std::vector<std::string> read_labels(const std::string& path) {
   std::error_code error;
+  if (std::filesystem::is_directory(path, error)) {
+    throw Failure(kFailed, path + ": is a folder, expected a file of labels");
+  }
   std::ifstream file(path, std::ios::binary);
-  if (!std::filesystem::is_regular_file(path, error) || !file) {
-    throw Failure(kFailed, path + ": expected a file of labels that can be read");
+  if (!file) {
+    throw Failure(kFailed, fmt::format("{}: cannot be read: {}", path, std::strerror(errno)));
   }
   std::vector<std::string> labels;
   for (std::string line; std::getline(file, line);) {
@@ -56,6 +62,9 @@ std::string summary_of(const std::string& output, const convmixer_model_info& in
 }
 
 void convert(const ConvertOptions& o) {
+  std::vector<Place> inputs = places_of_model(o.model.model);
+  inputs.push_back({"--labels", o.labels});
+  refuse_same_files(inputs, {{"--output", o.output}});
   const convmixer_model_options model = c_options_of(o.model);
   convmixer_convert_options options = CONVMIXER_CONVERT_OPTIONS_INIT;
   options.activation = model.activation;

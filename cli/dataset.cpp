@@ -24,6 +24,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kBlank = " \t";
+// Ten million lines and more; an endless pipe comes to an end.
+constexpr std::size_t kMaxListBytes = std::size_t{1} << 30;
 
 std::string with_slash(std::string folder) {
   if (!folder.empty() && folder.back() != '/') folder += '/';
@@ -70,7 +72,15 @@ std::string read_list_text(const std::string& path) {
   if (!file) {
     throw Failure(kFailed, fmt::format("{}: cannot be read: {}", path, std::strerror(errno)));
   }
-  std::string text{std::istreambuf_iterator<char>(file), {}};
+  std::string text, part(1 << 16, '\0');
+  while (file.read(part.data(), static_cast<std::streamsize>(part.size())), file.gcount() > 0) {
+    text.append(part, 0, static_cast<std::size_t>(file.gcount()));
+    if (part.find('\0') < static_cast<std::size_t>(file.gcount())) break;  // see take_list
+    if (text.size() > kMaxListBytes) {
+      throw Failure(kFailed, fmt::format("{}: expected a list of at most {} bytes, found more",
+                                         path, kMaxListBytes));
+    }
+  }
   if (file.bad()) throw Failure(kFailed, fmt::format("{}: cannot be read", path));
   return text;
 }

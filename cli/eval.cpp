@@ -16,6 +16,7 @@
 #include "cli/eval_report.h"
 #include "cli/evaluation.h"
 #include "cli/model_options.h"
+#include "cli/places.h"
 #include "cli/predictions.h"
 #include "cli/ranks.h"
 #include "support/output_file.h"
@@ -77,19 +78,6 @@ nlohmann::ordered_json settings_of(const EvalOptions& o, const EvalReport& repor
   settings["exif"] = o.image.exif_orientation != 0;
   settings["max_pixels"] = o.image.max_pixels;
   return settings;
-}
-
-void refuse_same_files(const EvalOptions& o) {
-  const std::pair<const char*, const std::string&> files[] = {
-      {"--output", o.output}, {"--predictions", o.predictions}, {"--report", o.report}};
-  for (const auto& a : files) {
-    for (const auto& b : files) {
-      if (&a < &b && !a.second.empty() && a.second == b.second && a.second != "/dev/null") {
-        throw Failure(kWrongUsage, fmt::format("{}: expected another file than {}, found \"{}\"",
-                                               b.first, a.first, b.second));
-      }
-    }
-  }
 }
 
 void write_whole(OutputFile& file, const std::string& text) {
@@ -208,7 +196,10 @@ void evaluate(const EvalOptions& o) {
     throw Failure(kWrongUsage,
                   "--resume: expected --predictions, the file to continue, found none");
   }
-  refuse_same_files(o);
+  std::vector<Place> inputs = places_of_model(find_model(o.model.model));
+  inputs.push_back({"--images", o.images});
+  refuse_same_files(
+      inputs, {{"--output", o.output}, {"--predictions", o.predictions}, {"--report", o.report}});
   // A place that cannot be written is found out before the work.
   std::optional<OutputFile> json_file, html_file;
   if (ranks.leads() && !o.output.empty()) json_file.emplace(o.output);
@@ -221,9 +212,13 @@ void evaluate(const EvalOptions& o) {
     throw Failure(kFailed, fmt::format("none of the {} images of {} could be evaluated",
                                        report.dataset.size(), o.images));
   }
-  if (json_file) write_whole(*json_file, eval_json(report));
-  if (html_file) write_whole(*html_file, eval_html(report));
-  print(o.json ? eval_json(report) : eval_text(report));
+  try_each({[&] { print(o.json ? eval_json(report) : eval_text(report)); },
+            [&] {
+              if (json_file) write_whole(*json_file, eval_json(report));
+            },
+            [&] {
+              if (html_file) write_whole(*html_file, eval_html(report));
+            }});
 }
 
 void add_output_options(CLI::App& command, EvalOptions& o) {

@@ -24,7 +24,7 @@ void add_folder(const fs::path& folder, std::set<Identity>& visited,
   std::vector<fs::path> entries;
   std::error_code error;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    entries.push_back(it->path());
+    if (it->path().filename().native()[0] != '.') entries.push_back(it->path());
   }
   if (error) {
     found.push_back({folder.string(), folder.string() + ": cannot be read: " + error.message()});

@@ -57,6 +57,18 @@ void print(const std::string& text) {
 
 namespace {
 
+// A variable that is not set must not mean that an option was not given.
+void refuse_empty_values(CLI::App& command) {
+  for (CLI::Option* option : command.get_options()) {
+    if (option->get_items_expected_max() == 0 || option->get_positional()) continue;  // flags
+    option->check(CLI::Validator(
+        [](const std::string& text) {
+          return text.empty() ? std::string("expected a value, found \"\"") : std::string();
+        },
+        ""));
+  }
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"Runs ConvMixer image classifiers on the CPU."};
   app.name("convmixer");
@@ -78,7 +90,11 @@ int run(int argc, char** argv) {
   add_info(app);
   const std::vector<CLI::App*> commands = app.get_subcommands([](CLI::App*) { return true; });
   for (CLI::App* command : commands) command->set_version_flag("--version", version);
-  if (argc > 1 && argv[1][0] != '-' &&
+  for (CLI::App* command : commands) refuse_empty_values(*command);
+  if (argc == 1) {
+    throw Failure(kWrongUsage, "expected a command; convmixer --help lists them");
+  }
+  if (argv[1][0] != '-' &&
       std::none_of(commands.begin(), commands.end(),
                    [&](const CLI::App* command) { return command->check_name(argv[1]); })) {
     throw Failure(kWrongUsage,

@@ -42,12 +42,21 @@ T parse_number(const std::string& name, const std::string& text, T most,
 }
 
 ImageSize parse_size(const std::string& text) {  // "224" or "224x320"
-  const std::size_t x = text.find('x');
-  const auto side = [](const std::string& digits) {
-    return parse_number("--image-size", digits, 16384, "HEIGHT or HEIGHTxWIDTH, 1 to 16384 each");
+  ImageSize size{};
+  const char *const end = text.data() + text.size(), *at = text.data();
+  const auto side = [&](int& value) {
+    const auto [next, error] = std::from_chars(at, end, value);
+    at = next;
+    return error == std::errc() && value >= 1 && value <= 16384;
   };
-  const int height = side(text.substr(0, x));
-  return {height, x == std::string::npos ? height : side(text.substr(x + 1))};
+  bool good = side(size.height);
+  size.width = size.height;
+  if (good && at != end && *at == 'x') {
+    ++at;
+    good = side(size.width);
+  }
+  if (!good || at != end) refuse("--image-size", "HEIGHT or HEIGHTxWIDTH, 1 to 16384 each", text);
+  return size;
 }
 
 void add_triple_option(CLI::App& command, const std::string& name, const std::string& help,
@@ -77,7 +86,7 @@ void add_crop_pct_option(CLI::App& command, double& crop_pct, const std::string&
   command
       .add_option("--crop-pct", crop_pct,
                   "Crop size / resized size (default: " + default_text + ")")
-      ->check(in_range("a number above 0 and at most 1", 1e-9, 1.0))
+      ->check(in_range("a number from 1e-9 to 1", 1e-9, 1.0))
       ->type_name("NUMBER");
 }
 
@@ -190,8 +199,8 @@ void add_decode_options(CLI::App& command, convmixer_image_options& options) {
       .add_option_function<std::string>(
           "--max-pixels",
           [&options](const std::string& text) {
-            options.max_pixels =
-                parse_number<std::uint64_t>("--max-pixels", text, UINT64_MAX, "a positive number");
+            options.max_pixels = parse_number<std::uint64_t>("--max-pixels", text, UINT64_MAX,
+                                                             "a whole number from 1 to 2^64 - 1");
           },
           "Refuse images of more pixels (default: 178956970)")
       ->type_name("N");

@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "cli/npy.h"
+#include "cli/places.h"
 
 namespace convmixer::cli {
 namespace {
@@ -19,11 +20,9 @@ struct RunOptions {
 };
 
 void run(const RunOptions& o) {
-  if (o.output == o.features) {
-    throw Failure(
-        kWrongUsage,
-        fmt::format("--features: expected another file than --output, found \"{}\"", o.features));
-  }
+  std::vector<Place> inputs = places_of_model(find_model(o.model.model));
+  inputs.push_back({"--input", o.input});
+  refuse_same_files(inputs, {{"--output", o.output}, {"--features", o.features}});
   // A place that cannot be written is found out before the work.
   OutputFile logits_file(o.output);
   std::optional<OutputFile> features_file;

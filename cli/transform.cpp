@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/model_options.h"
+#include "cli/places.h"
 #include "cli/png_writer.h"
 #include "support/output_file.h"
 
@@ -19,6 +20,7 @@ struct TransformOptions {
 };
 
 void transform(TransformOptions& o) {
+  refuse_same_files({{"IMAGE", o.input}}, {{"--output", o.output}});
   OutputFile file(o.output);
   o.image.image_height = o.size.height;
   o.image.image_width = o.size.width;

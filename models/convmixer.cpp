@@ -141,14 +141,15 @@ class Setter {
   void image_height(int value) { config_.image_height = image_size("image height", value); }
   void image_width(int value) { config_.image_width = image_size("image width", value); }
 
+  // Of pixels in 0 … 1, so that normalised ones and weights are floats of any use.
   void mean(const std::array<double, 3>& value) {
-    for (double v : value) require(std::isfinite(v), "mean", "finite numbers", v);
+    for (double v : value) require(std::abs(v) <= 1e6, "mean", "numbers from -1e6 to 1e6", v);
     config_.mean = value;
   }
 
   void std(const std::array<double, 3>& value) {
     for (double v : value) {
-      require(std::isfinite(v) && v > 0, "std", "finite numbers above 0", v);
+      require(v >= 1e-6 && v <= 1e6, "std", "numbers from 1e-6 to 1e6", v);
     }
     config_.std = value;
   }
@@ -176,6 +177,9 @@ class Setter {
     }
     for (const std::string& label : value) {
       require(is_utf8(label), "each label", "UTF-8", in_quotes(label));
+      // C strings end there.
+      require(label.find('\0') == std::string::npos, "each label", "no zero byte",
+              in_quotes(label.c_str()));
     }
     config_.labels = std::move(value);
   }

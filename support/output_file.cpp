@@ -25,6 +25,10 @@ int standard_stream(const struct stat& st) {
   return -1;
 }
 
+namespace {
+std::string path_of(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+}  // namespace
+
 int write_all(int fd, const void* data, std::size_t size) {
   const char* at = static_cast<const char*>(data);
   while (size != 0) {
@@ -65,17 +69,39 @@ OutputFile::OutputFile(const std::string& path) : path_(path), target_(path) {
   if (exists) ::fchmod(fd_, st.st_mode & 07777);
 }
 
+// A short name, so that every name which is itself allowed can be written.
+std::string OutputFile::candidate(int i) const {
+  const std::string folder = target_.substr(0, target_.rfind('/') + 1);
+  return folder + ".convmixer." + std::to_string(::getpid()) + "." + std::to_string(i);
+}
+
 // Not mkstemp, whose files are for their owner only: the usual permissions could be read only by
 // setting the process's umask for a moment, which other threads would notice.
 void OutputFile::create_temporary() {
+  direct_ = false;
+#ifdef O_TMPFILE
   const std::string folder = target_.substr(0, target_.rfind('/') + 1);
-  // A short name, so that every name which is itself allowed can be written.
-  const std::string name = folder + ".convmixer." + std::to_string(::getpid()) + ".";
+  fd_ = ::open(folder.empty() ? "." : folder.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+  if (fd_ >= 0 && ::access(path_of(fd_).c_str(), F_OK) == 0) return;
+  if (fd_ >= 0) ::close(fd_);  // without /proc it could not be named
+  fd_ = -1;
+#endif
   for (int i = 0; fd_ < 0; ++i) {
-    const std::string candidate = name + std::to_string(i);
-    fd_ = ::open(candidate.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    fd_ = ::open(candidate(i).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd_ >= 0) {
-      temporary_ = candidate;
+      temporary_ = candidate(i);
+    } else if (errno != EEXIST) {
+      fail(errno);
+    }
+  }
+}
+
+// A file without a name gets one for a moment: only a rename replaces another file.
+void OutputFile::name_temporary() {
+  for (int i = 0; temporary_.empty(); ++i) {
+    if (::linkat(AT_FDCWD, path_of(fd_).c_str(), AT_FDCWD, candidate(i).c_str(),
+                 AT_SYMLINK_FOLLOW) == 0) {
+      temporary_ = candidate(i);
     } else if (errno != EEXIST) {
       fail(errno);
     }
@@ -92,10 +118,11 @@ void OutputFile::write(const void* data, std::size_t size) {
 }
 
 void OutputFile::commit() {
+  if (!direct_) name_temporary();
   const int fd = fd_;
   fd_ = -1;
   if (::close(fd) != 0) fail(errno);
-  if (temporary_.empty()) return;
+  if (direct_) return;
   if (std::rename(temporary_.c_str(), target_.c_str()) != 0) fail(errno);
   temporary_.clear();
 }

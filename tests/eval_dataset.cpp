@@ -51,6 +51,8 @@ TEST_F(Eval, RefusesBadLists) {
     expect_error(1, {"list.txt", c.part});
     EXPECT_LT(err.size(), 400u);
   }
+  run({"eval", "--images", "/dev/zero"});  // endless
+  expect_error(1, {"/dev/zero", "zero bytes"});
 }
 
 // A model of 1,000 classes: ImageNet's, which have WordNet ids and labels even where its file has
