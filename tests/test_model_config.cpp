@@ -219,7 +219,7 @@ const BadMetadata kBadMetadata[] = {
     {R"({"std": [1, 1, 1, 1]})", "expected a list of three numbers as std"},
     {R"({"std": [1, 0, 1]})", "expected numbers from 1e-6 to 1e6 as std, found 0"},
     {R"({"std": [1, 1, -0.5]})", "expected numbers from 1e-6 to 1e6 as std, found -0.5"},
-    {R"({"labels": ["a", "b\u0000c", "d", "e"]})", "no zero byte as each label, found \"b\""},
+    {R"({"labels": ["a", "b\u0000c", "d", "e"]})", "no zero byte as each label, found 'b'"},
     {R"({"std": [1, 1e-38, 1]})", "as std, found 1e-38"},
     {R"({"mean": [0, -1e39, 0]})", "expected numbers from -1e6 to 1e6 as mean, found -1e+39"},
     {R"({"crop_pct": "1"})", "expected a number as crop_pct"},
