@@ -231,12 +231,13 @@ void add_bench(CLI::App& app) {
   add_model_options(command, o->model);
   command.get_option("--model")
       ->description(
-          "A checkpoint, or a published model, which gets random weights: " + preset_names() +
+          "A checkpoint or a folder of one, or a published model, which gets random weights: " +
+          preset_names() +
           ", or short 1536_20 (default: the environment variable CONVMIXER_MODEL, else "
           "the bundled CIFAR-10 model)")
-      ->type_name("FILE|PRESET");
+      ->type_name("FILE|DIR|PRESET");
   add_threads_option(command, o->model);
-  command.add_option("--batch", o->batch, "Images a run (default: 1)")
+  command.add_option("--batch", o->batch, "Images a run, 1 to 4096 (default: 1)")
       ->check(in_range("a number from 1 to 4096", 1, 4096))
       ->type_name("N");
   command.add_option("--seconds", o->seconds, "Measure for at least so long (default: 5)")

@@ -187,7 +187,8 @@ void add_session_options(CLI::App& command, ModelOptions& o) {
           [&o](const std::string& text) {
             o.batch = parse_number("--batch", text, 4096, "a number from 1 to 4096");
           },
-          "Images worked on at once, which bounds the memory (default: by the cache sizes)")
+          "Images worked on at once, 1 to 4096, which bounds the memory (default: by the cache "
+          "sizes)")
       ->type_name("N");
 }
 
