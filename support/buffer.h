@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -22,26 +23,29 @@ class Buffer {
   Buffer() = default;
   explicit Buffer(std::size_t size) : size_(size) {
     if (size == 0) return;
-    if (size > (SIZE_MAX - kAlignment) / sizeof(T)) throw std::bad_alloc();
+    if (size > (SIZE_MAX - 2 * kHugePage) / sizeof(T)) throw std::bad_alloc();
+    if (is_mapped()) {
+      data_ = static_cast<T*>(map(mapped_bytes()));
+      return;
+    }
     const std::size_t bytes = (size * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
-    const bool large = bytes >= kHugePage;
     // Unlike std::aligned_alloc, this takes a size that is no multiple of the alignment.
     void* memory = nullptr;
-    if (::posix_memalign(&memory, large ? kHugePage : kAlignment, bytes) != 0) {
-      throw std::bad_alloc();
-    }
-    data_ = static_cast<T*>(memory);
-    // Fewer page faults while it is filled and fewer TLB misses afterwards; a refusal costs
-    // nothing.
-    if (large) ::madvise(static_cast<void*>(data_), bytes, MADV_HUGEPAGE);
-    std::memset(static_cast<void*>(data_), 0, bytes);
+    if (::posix_memalign(&memory, kAlignment, bytes) != 0) throw std::bad_alloc();
+    data_ = static_cast<T*>(std::memset(memory, 0, bytes));
   }
   Buffer(Buffer&& other) noexcept { swap(other); }
   Buffer& operator=(Buffer&& other) noexcept {
     swap(other);
     return *this;
   }
-  ~Buffer() { std::free(data_); }
+  ~Buffer() {
+    if (is_mapped()) {
+      ::munmap(static_cast<void*>(data_), mapped_bytes());
+    } else {
+      std::free(data_);
+    }
+  }
 
   T* data() { return data_; }
   const T* data() const { return data_; }
@@ -51,6 +55,37 @@ class Buffer {
   const T& operator[](std::size_t i) const { return data_[i]; }
 
  private:
+  // A large one is mapped: the system clears its pages when they are first written, so that they
+  // are not written twice, and lie near the thread that does so. AddressSanitizer knows only of
+  // malloc's where they end.
+  bool is_mapped() const {
+#ifdef __SANITIZE_ADDRESS__
+    return false;
+#else
+    return bytes() >= kHugePage;
+#endif
+  }
+  std::size_t mapped_bytes() const {
+    constexpr std::size_t kPage = 64 << 10;  // the largest of any system
+    return (bytes() + kPage - 1) / kPage * kPage;
+  }
+
+  // At a multiple of kHugePage, whatever lies before and behind it given back.
+  static void* map(std::size_t bytes) {
+    void* const all = ::mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (all == MAP_FAILED) throw std::bad_alloc();
+    const auto from = reinterpret_cast<std::uintptr_t>(all);
+    const std::size_t before = (kHugePage - from % kHugePage) % kHugePage;
+    char* const begin = static_cast<char*>(all) + before;
+    if (before != 0) ::munmap(all, before);
+    ::munmap(begin + bytes, kHugePage - before);
+    // Fewer page faults while it is filled and fewer TLB misses afterwards; a refusal costs
+    // nothing.
+    ::madvise(begin, bytes, MADV_HUGEPAGE);
+    return begin;
+  }
+
   void swap(Buffer& other) {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
