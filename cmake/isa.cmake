@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The kernel texts are compiled once per instruction set, each into its own object library with its own flags.
+list(REMOVE_DUPLICATES CONVMIXER_ISAS)
 
 set(CONVMIXER_FLAGS_portable "")
 set(CONVMIXER_FLAGS_avx2 -mavx2 -mfma -mf16c)
