@@ -120,7 +120,8 @@ bool has_slow_bf16_vectors() {
 std::string cpu_name() {
 #if defined(__x86_64__)
   unsigned regs[12];
-  if (__get_cpuid_max(0x80000000, nullptr) >= 0x80000004) {
+  const unsigned last_leaf = __get_cpuid_max(0x80000000, nullptr);  // clang 14 gives an int
+  if (last_leaf >= 0x80000004) {
     for (unsigned i = 0; i < 3; ++i) {
       unsigned* r = regs + 4 * i;
       __get_cpuid(0x80000002 + i, &r[0], &r[1], &r[2], &r[3]);
