@@ -23,10 +23,10 @@
  * - Nothing is printed, and no signal handler is installed.
  *
  * Threads: a model may be used by any number of threads and sessions at once. A session serves one
- * thread at a time; a second one gets CONVMIXER_BUSY. A session keeps its model alive, so either may
- * be destroyed first. After fork() the handles keep working in the child, whose first run starts the
- * session's threads anew (CONVMIXER_OUT_OF_MEMORY where the system refuses). Calls from inside a
- * parallel region of the caller's are allowed.
+ * thread at a time; a second one gets CONVMIXER_BUSY. A session keeps its model alive, so either
+ * may be destroyed first. After fork() the handles keep working in the child, whose first run
+ * starts the session's threads anew (CONVMIXER_OUT_OF_MEMORY where the system refuses). Calls from
+ * inside a parallel region of the caller's are allowed.
  *
  * An image's logits are the same bits alone, anywhere in a batch, and for any number of threads.
  */
@@ -89,19 +89,20 @@ typedef enum convmixer_onednn {
   CONVMIXER_ONEDNN_OFF = 2
 } convmixer_onednn;
 
-/* Pointwise products by Strassen's algorithm: 7 multiplications instead of 8, packed weights of 7/4 the
-   size, in fp32 rounding errors of up to 1.6 times the size (two levels: 2.5 times); in int8, which has
-   it with AVX2 alone, the very same results. */
+/* Pointwise products by Strassen's algorithm: 7 multiplications instead of 8, packed weights of 7/4
+   the size, in fp32 rounding errors of up to 1.6 times the size (two levels: 2.5 times); in int8,
+   which has it with AVX2 alone, the very same results. */
 typedef enum convmixer_strassen {
-  CONVMIXER_STRASSEN_AUTO = 0, /* where it wins and keeps the accuracy; convmixer_model_describe tells */
+  CONVMIXER_STRASSEN_AUTO = 0, /* where it wins and keeps the accuracy, as
+                                  convmixer_model_describe tells */
   CONVMIXER_STRASSEN_ON = 1,   /* every block, or an error that names the first that cannot */
   CONVMIXER_STRASSEN_OFF = 2,
   CONVMIXER_STRASSEN_TWO = 3 /* two levels where they win (not with amx), else as AUTO: 49
                                 multiplications instead of 64, packed weights of 49/16 the size */
 } convmixer_strassen;
 
-/* What the blocks are computed in. The classifier is always fp32; the patch embedding's operands are
-   bf16 in bf16, and have 16 bits in int8 (oneDNN's are floats). */
+/* What the blocks are computed in. The classifier is always fp32; the patch embedding's operands
+   are bf16 in bf16, and have 16 bits in int8 (oneDNN's are floats). */
 typedef enum convmixer_precision {
   CONVMIXER_PRECISION_DEFAULT = 0, /* fp32 */
   CONVMIXER_PRECISION_FP32 = 1,
@@ -131,24 +132,28 @@ typedef struct convmixer_model_options {
   double crop_pct;                   /* in (0, 1] */
   double bn_eps;                     /* BatchNorm's epsilon, > 0 */
   convmixer_strassen strassen;
-  int32_t low_memory; /* not 0: nothing that takes more memory for speed (Strassen's weights, sessions
-                         of more images at once than the threads need); not with STRASSEN_ON, _TWO */
+  int32_t low_memory; /* not 0: nothing that takes more memory for speed (Strassen's weights,
+                         sessions of more images at once than the threads need); not with
+                         STRASSEN_ON, _TWO */
   /* Refused where the CPU lacks the instructions, but for isa "portable", whose bf16 and int8 are
      slow. */
   convmixer_precision precision;
 } convmixer_model_options;
 
+/* clang-format off */
 #define CONVMIXER_MODEL_OPTIONS_INIT \
   { sizeof(convmixer_model_options), NULL, CONVMIXER_ONEDNN_AUTO, CONVMIXER_ACTIVATION_DEFAULT, \
     0, 0, NULL, NULL, 0.0, 0.0, CONVMIXER_STRASSEN_AUTO, 0, CONVMIXER_PRECISION_DEFAULT }
+/* clang-format on */
 
 /*
- * Opens a checkpoint and prepares everything that depends only on weights: a safetensors file, one of
- * PyTorch's (zip or older) or Paddle's .pdparams, told apart by content, in timm's, the authors',
- * mmpretrain's or Paddle's names; or a folder that holds config.json and model.safetensors or
- * pytorch_model.bin. Opening a file never runs code: a pickle that names anything but tensors and
- * plain containers is CONVMIXER_UNSUPPORTED, and the name is in the error. A model of int8 weights
- * (CONVMIXER_WEIGHTS_INT8) in another precision is CONVMIXER_INVALID_ARGUMENT.
+ * Opens a checkpoint and prepares everything that depends only on weights: a safetensors file, one
+ * of PyTorch's (zip or older) or Paddle's .pdparams, told apart by content, in timm's, the
+ * authors', mmpretrain's or Paddle's names; or a folder that holds config.json and
+ * model.safetensors or pytorch_model.bin. Opening a file never runs code: a pickle that names
+ * anything but tensors and plain containers is CONVMIXER_UNSUPPORTED, and the name is in the error.
+ * A model of int8 weights (CONVMIXER_WEIGHTS_INT8) in another precision is
+ * CONVMIXER_INVALID_ARGUMENT.
  */
 CONVMIXER_API convmixer_status convmixer_model_open(const char* path,
                                                     const convmixer_model_options* options,
@@ -168,20 +173,22 @@ typedef struct convmixer_model_info {
   convmixer_activation activation;
   int32_t image_height, image_width;
   double mean[3], std[3], crop_pct, bn_eps;
-  uint64_t num_parameters;  /* weights and biases, running statistics not counted */
-  uint64_t num_macs;        /* multiply-adds of one image */
-  uint64_t weight_bytes;    /* as packed */
+  uint64_t num_parameters; /* weights and biases, running statistics not counted */
+  uint64_t num_macs;       /* multiply-adds of one image */
+  uint64_t weight_bytes;   /* as packed */
   const char* isa; /* the variant that runs: "avx2", "avx512_bf16", "onednn", …; the library's */
-  const char* interpolation; /* "bicubic" or "bilinear"; owned by the library */
-  int32_t num_labels;        /* 0 or num_classes; of 1,000 classes always 1,000 */
-  int32_t strassen_levels;   /* of the block that has most: 0, 1 or 2 */
+  const char* interpolation;     /* "bicubic" or "bilinear"; owned by the library */
+  int32_t num_labels;            /* 0 or num_classes; of 1,000 classes always 1,000 */
+  int32_t strassen_levels;       /* of the block that has most: 0, 1 or 2 */
   convmixer_precision precision; /* that runs: fp32, bf16 or int8 */
 } convmixer_model_info;
 
+/* clang-format off */
 #define CONVMIXER_MODEL_INFO_INIT \
   { sizeof(convmixer_model_info), 0, 0, 0, 0, 0, CONVMIXER_ACTIVATION_DEFAULT, 0, 0, \
     {0.0, 0.0, 0.0}, {0.0, 0.0, 0.0}, 0.0, 0.0, 0, 0, 0, NULL, NULL, 0, 0, \
     CONVMIXER_PRECISION_DEFAULT }
+/* clang-format on */
 
 /* `info->struct_size` must be set; fields beyond it are not written. */
 CONVMIXER_API convmixer_status convmixer_model_get_info(const convmixer_model* model,
@@ -196,9 +203,9 @@ CONVMIXER_API const char* convmixer_model_label(const convmixer_model* model, in
 CONVMIXER_API const char* convmixer_imagenet_wordnet_id(int32_t index);
 
 /*
- * Text results: up to `capacity` bytes, zero included, go to `text`; `*needed` (may be null) becomes
- * the size of the whole text, zero included. A null `text` with capacity 0 asks for the size;
- * otherwise too small a capacity is CONVMIXER_INVALID_ARGUMENT, with *needed set.
+ * Text results: up to `capacity` bytes, zero included, go to `text`; `*needed` (may be null)
+ * becomes the size of the whole text, zero included. A null `text` with capacity 0 asks for the
+ * size; otherwise too small a capacity is CONVMIXER_INVALID_ARGUMENT, with *needed set.
  */
 
 /* The plan: layer, shapes, implementation, why others were refused, memory of the weights. */
@@ -225,9 +232,11 @@ typedef struct convmixer_convert_options {
   size_t num_labels;
 } convmixer_convert_options;
 
+/* clang-format off */
 #define CONVMIXER_CONVERT_OPTIONS_INIT \
   { sizeof(convmixer_convert_options), CONVMIXER_ACTIVATION_DEFAULT, 0, 0, NULL, NULL, 0.0, 0.0, \
     NULL, NULL, 0 }
+/* clang-format on */
 
 /*
  * Writes what convmixer_model_open opens as one safetensors file in timm's names, the whole
@@ -247,12 +256,14 @@ CONVMIXER_API convmixer_status convmixer_convert(const char* src_path, const cha
 
 typedef struct convmixer_session_options {
   size_t struct_size;
-  int32_t threads;    /* 0: the CPUs this process may use (affinity and cgroup quota); at most 1024 */
+  int32_t threads;    /* 0: the CPUs this process may use (affinity and cgroup quota); at most
+                         1024 */
   int32_t chunk_size; /* images worked on at once, which bounds the memory; 0: by cache sizes;
                          at most 4096 */
 } convmixer_session_options;
 
-#define CONVMIXER_SESSION_OPTIONS_INIT { sizeof(convmixer_session_options), 0, 0 }
+#define CONVMIXER_SESSION_OPTIONS_INIT \
+  { sizeof(convmixer_session_options), 0, 0 }
 
 /* Takes all the memory that running needs; a run allocates nothing. A number of threads that the
    system refuses is CONVMIXER_OUT_OF_MEMORY. */
@@ -264,11 +275,13 @@ CONVMIXER_API void convmixer_session_destroy(convmixer_session* session); /* nul
 
 typedef struct convmixer_session_info {
   size_t struct_size;
-  int32_t threads, chunk_size; /* as they are, defaults worked out; oneDNN may run on fewer threads */
+  int32_t threads, chunk_size; /* as they are, defaults worked out; oneDNN may run on fewer
+                                  threads */
   uint64_t memory_bytes;       /* beside the model's weights */
 } convmixer_session_info;
 
-#define CONVMIXER_SESSION_INFO_INIT { sizeof(convmixer_session_info), 0, 0, 0 }
+#define CONVMIXER_SESSION_INFO_INIT \
+  { sizeof(convmixer_session_info), 0, 0, 0 }
 
 /* `info->struct_size` must be set; fields beyond it are not written. */
 CONVMIXER_API convmixer_status convmixer_session_get_info(const convmixer_session* session,
@@ -290,8 +303,8 @@ CONVMIXER_API convmixer_status convmixer_run_u8(convmixer_session* session, cons
 
 /*
  * What the session's threads could reach at most, in operations a second (of integers in int8):
- * independent multiply-adds (two operations each) of the vectors, or in bf16 and int8 tiles, that the
- * model's variant uses (where oneDNN runs, of our best variant of its precision), on all of the
+ * independent multiply-adds (two operations each) of the vectors, or in bf16 and int8 tiles, that
+ * the model's variant uses (where oneDNN runs, of our best variant of its precision), on all of the
  * session's threads at once; the best of a few rounds, about 0.1 s in all. Strassen products, and
  * amx's in fp32, can go beyond it. 2 × num_macs × images a
  * second is a share of it. Clocks change with heat and with other programs: measure before, between
@@ -304,12 +317,12 @@ CONVMIXER_API convmixer_status convmixer_session_measure_fma_peak(convmixer_sess
 
 /* Exactly one of path, data and pixels is set. */
 typedef struct convmixer_image {
-  const char* path;        /* a JPEG, PNG or WebP file */
-  const void* data;        /* the bytes of such a file */
-  size_t size;             /* of data */
-  const uint8_t* pixels;   /* RGB bytes, rows of width × 3 */
-  int32_t width, height;   /* of pixels */
-  size_t stride;           /* bytes from row to row; 0: width × 3 */
+  const char* path;      /* a JPEG, PNG or WebP file */
+  const void* data;      /* the bytes of such a file */
+  size_t size;           /* of data */
+  const uint8_t* pixels; /* RGB bytes, rows of width × 3 */
+  int32_t width, height; /* of pixels */
+  size_t stride;         /* bytes from row to row; 0: width × 3 */
 } convmixer_image;
 
 typedef struct convmixer_image_options {
@@ -323,7 +336,8 @@ typedef struct convmixer_image_options {
   const char* interpolation;         /* "bicubic" or "bilinear"; NULL: "bicubic" */
 } convmixer_image_options;
 
-#define CONVMIXER_IMAGE_OPTIONS_INIT { sizeof(convmixer_image_options), 0, 0, 0, 0, 0.0, NULL }
+#define CONVMIXER_IMAGE_OPTIONS_INIT \
+  { sizeof(convmixer_image_options), 0, 0, 0, 0, 0.0, NULL }
 
 /*
  * Decodes one image and applies the evaluation transform (resize the short side to
@@ -357,13 +371,12 @@ typedef struct convmixer_result {
 CONVMIXER_API convmixer_status convmixer_classify(convmixer_session* session,
                                                   const convmixer_image* images, size_t count,
                                                   const convmixer_image_options* options,
-                                                  int32_t top_k,
-                                                  convmixer_prediction* predictions,
+                                                  int32_t top_k, convmixer_prediction* predictions,
                                                   convmixer_result* results);
 
 /*
- * The same, but for the logits of every class instead of the best ones: count × num_classes; a row is
- * written only where its image's status is CONVMIXER_OK. They are the bits that convmixer_run_u8
+ * The same, but for the logits of every class instead of the best ones: count × num_classes; a row
+ * is written only where its image's status is CONVMIXER_OK. They are the bits that convmixer_run_u8
  * gives for the transformed image.
  */
 CONVMIXER_API convmixer_status convmixer_run_images(convmixer_session* session,
@@ -373,8 +386,8 @@ CONVMIXER_API convmixer_status convmixer_run_images(convmixer_session* session,
 
 /* ---- Calibration for int8 -------------------------------------------------------------------- */
 
-/* Runs a model in fp32 over images like those it will classify, and writes it again with a scale and
-   a zero point for each channel of each activation, which CONVMIXER_PRECISION_INT8 needs. A few
+/* Runs a model in fp32 over images like those it will classify, and writes it again with a scale
+   and a zero point for each channel of each activation, which CONVMIXER_PRECISION_INT8 needs. A few
    hundred images are enough; they need no labels, and should not be those it will be judged by. */
 typedef struct convmixer_calibration convmixer_calibration;
 
@@ -390,26 +403,29 @@ typedef enum convmixer_clipping {
 typedef enum convmixer_weights {
   CONVMIXER_WEIGHTS_DEFAULT = 0, /* what they were, and beside them the bytes that
                                     CONVMIXER_PRECISION_INT8 makes of the pointwise ones */
-  CONVMIXER_WEIGHTS_INT8 = 1     /* those of the blocks the bytes that CONVMIXER_PRECISION_INT8 makes of
-                                    them, with the same results, in about a quarter of the size: a
-                                    model for that precision only */
+  CONVMIXER_WEIGHTS_INT8 = 1     /* those of the blocks the bytes that CONVMIXER_PRECISION_INT8
+                                    makes of them, with the same results, in about a quarter of the
+                                    size: a model for that precision only */
 } convmixer_weights;
 
 /* `model_path` as for convmixer_model_open, but no model whose weights are int8; options: isa and
    what wins over the file, which is written with the model; another precision, oneDNN, Strassen
-   products or isa "amx" are refused. threads as in convmixer_session_options. The file is read again when the
-   calibration is written: until it is destroyed, nobody may change or truncate it. */
+   products or isa "amx" are refused. threads as in convmixer_session_options. The file is read
+   again when the calibration is written: until it is destroyed, nobody may change or truncate
+   it. */
 CONVMIXER_API convmixer_status convmixer_calibration_create(const char* model_path,
                                                             const convmixer_model_options* options,
                                                             int32_t threads,
                                                             convmixer_calibration** calibration);
 
-/* As convmixer_model_get_info, with weight_bytes, isa, strassen_levels and precision left 0 and null. */
+/* As convmixer_model_get_info, with weight_bytes, isa, strassen_levels and precision left 0 and
+   null. */
 CONVMIXER_API convmixer_status convmixer_calibration_get_info(
     const convmixer_calibration* calibration, convmixer_model_info* info);
 
 /* One thread at a time; another gets CONVMIXER_BUSY. NaN or infinite activations are
-   CONVMIXER_INVALID_ARGUMENT, and the calibration is of no more use. src as for convmixer_run_f32. */
+   CONVMIXER_INVALID_ARGUMENT, and the calibration is of no more use. src as for
+   convmixer_run_f32. */
 CONVMIXER_API convmixer_status convmixer_calibration_add_f32(convmixer_calibration* calibration,
                                                              const float* src, size_t n);
 

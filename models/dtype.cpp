@@ -4,6 +4,7 @@
 namespace convmixer {
 namespace {
 
+// clang-format off
 constexpr KnownDType kDTypes[] = {
     {"F32", DType::kF32, 32},          {"F16", DType::kF16, 16},
     {"BF16", DType::kBF16, 16},        {"F64", DType::kF64, 64},
@@ -16,6 +17,7 @@ constexpr KnownDType kDTypes[] = {
     {"F8_E4M3FNUZ", DType::kOther, 8}, {"F8_E5M2FNUZ", DType::kOther, 8},
     {"F8_E8M0", DType::kOther, 8},     {"F6_E2M3", DType::kOther, 6},
     {"F6_E3M2", DType::kOther, 6},     {"F4", DType::kOther, 4}};
+// clang-format on
 
 }  // namespace
 
