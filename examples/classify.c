@@ -11,6 +11,19 @@ static int fail(const char* what) {
   return EXIT_FAILURE;
 }
 
+static void print_best(const char* path, const convmixer_prediction* best, size_t top) {
+  size_t k;
+  printf("%s:", path);
+  for (k = 0; k < top; k++) {
+    if (best[k].label != NULL) {
+      printf("  %s %.3f", best[k].label, (double)best[k].probability);
+    } else {
+      printf("  %d %.3f", (int)best[k].index, (double)best[k].probability);
+    }
+  }
+  printf("\n");
+}
+
 int main(int argc, char** argv) {
   convmixer_model* model = NULL;
   convmixer_session* session = NULL;
@@ -48,22 +61,12 @@ int main(int argc, char** argv) {
 
   /* Each image has a status of its own: one bad file does not spoil the others. */
   for (i = 0; i < count; i++) {
-    const convmixer_prediction* best = &predictions[i * top];
-    size_t k;
-    if (results[i].status != CONVMIXER_OK) {
+    if (results[i].status == CONVMIXER_OK) {
+      print_best(images[i].path, &predictions[i * top], top);
+    } else {
       fprintf(stderr, "%s\n", results[i].error);
       exit_code = EXIT_FAILURE;
-      continue;
     }
-    printf("%s:", argv[i + 2]);
-    for (k = 0; k < top; k++) {
-      if (best[k].label != NULL) {
-        printf("  %s %.3f", best[k].label, (double)best[k].probability);
-      } else {
-        printf("  %d %.3f", (int)best[k].index, (double)best[k].probability);
-      }
-    }
-    printf("\n");
   }
 
   free(predictions);

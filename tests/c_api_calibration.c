@@ -131,20 +131,8 @@ static void test_calibration_add(const char* dst) {
   convmixer_calibration_destroy(c);
 }
 
-/* Two calibrations of the same floats; then one that meets a NaN. */
-static void test_calibration_f32(const char* dst) {
-  static float src[2 * kImageBytes];
-  convmixer_calibration* c = new_calibration();
-  convmixer_model_options o = CONVMIXER_MODEL_OPTIONS_INIT;
+static void test_calibration_info(const convmixer_calibration* c) {
   convmixer_model_info info = CONVMIXER_MODEL_INFO_INIT;
-  convmixer_model* model = NULL;
-  convmixer_session* session;
-  convmixer_calibration* other = NULL;
-  float logits[kClasses], again[kClasses];
-  size_t i;
-  for (i = 0; i < sizeof src / sizeof *src; ++i) {
-    src[i] = (float)((i * 2654435761u) >> 20 & 255u) / 64.0f - 2.0f;
-  }
   BAD(convmixer_calibration_get_info(NULL, &info), "calibration");
   BAD(convmixer_calibration_get_info(c, NULL), "info");
   CHECK(convmixer_calibration_get_info(c, &info) == CONVMIXER_OK);
@@ -152,10 +140,10 @@ static void test_calibration_f32(const char* dst) {
   CHECK(info.num_parameters == info_of(NULL).num_parameters);
   CHECK(info.num_macs == info_of(NULL).num_macs);
   CHECK(info.weight_bytes == 0 && info.isa == NULL);
-  BAD(convmixer_calibration_add_f32(NULL, src, 1), "calibration");
-  BAD(convmixer_calibration_add_f32(c, NULL, 1), "src");
-  CHECK(convmixer_calibration_add_f32(c, NULL, 0) == CONVMIXER_OK);
-  CHECK(convmixer_calibration_add_f32(c, src, 2) == CONVMIXER_OK);
+}
+
+/* Of a calibration that has seen images: what is not written. */
+static void test_calibration_write(const convmixer_calibration* c, const char* dst) {
   BAD(convmixer_calibration_write(NULL, dst, CONVMIXER_CLIPPING_DEFAULT, CONVMIXER_WEIGHTS_DEFAULT),
       "calibration");
   BAD(convmixer_calibration_write(c, NULL, CONVMIXER_CLIPPING_DEFAULT, CONVMIXER_WEIGHTS_DEFAULT),
@@ -173,33 +161,54 @@ static void test_calibration_f32(const char* dst) {
   REFUSED(convmixer_calibration_write(c, "/nowhere/at.all", CONVMIXER_CLIPPING_DEFAULT,
                                       CONVMIXER_WEIGHTS_DEFAULT),
           CONVMIXER_IO_ERROR, "/nowhere");
-  CHECK(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_DEFAULT,
-                                    CONVMIXER_WEIGHTS_DEFAULT) == CONVMIXER_OK);
+}
+
+/* Of the first image of `src`, by the model that was written. */
+static void run_int8(const char* path, const float* src, float* logits) {
+  convmixer_model_options o = CONVMIXER_MODEL_OPTIONS_INIT;
+  convmixer_model_info info = CONVMIXER_MODEL_INFO_INIT;
+  convmixer_model* model = NULL;
+  convmixer_session* session;
   o.isa = "portable";
   o.precision = CONVMIXER_PRECISION_INT8;
-  CHECK(convmixer_model_open(dst, &o, &model) == CONVMIXER_OK);
+  CHECK(convmixer_model_open(path, &o, &model) == CONVMIXER_OK);
   if (model == NULL) exit(1);
   CHECK(convmixer_model_get_info(model, &info) == CONVMIXER_OK);
   CHECK(info.precision == CONVMIXER_PRECISION_INT8 && strcmp(info.isa, "portable_int8") == 0);
   session = open_session(model);
   CHECK(convmixer_run_f32(session, src, 1, logits, NULL) == CONVMIXER_OK);
-  CHECK(isfinite(logits[0]));
   convmixer_session_destroy(session);
   convmixer_model_destroy(model);
+}
+
+/* Two models of the same floats; then a NaN. */
+static void test_calibration_f32(const char* dst) {
+  static float src[2 * kImageBytes];
+  convmixer_calibration* c = new_calibration();
+  convmixer_calibration* other = NULL;
+  convmixer_model* model = NULL;
+  float logits[kClasses], again[kClasses];
+  size_t i;
+  for (i = 0; i < sizeof src / sizeof *src; ++i) {
+    src[i] = (float)((i * 2654435761u) >> 20 & 255u) / 64.0f - 2.0f;
+  }
+  test_calibration_info(c);
+  BAD(convmixer_calibration_add_f32(NULL, src, 1), "calibration");
+  BAD(convmixer_calibration_add_f32(c, NULL, 1), "src");
+  CHECK(convmixer_calibration_add_f32(c, NULL, 0) == CONVMIXER_OK);
+  CHECK(convmixer_calibration_add_f32(c, src, 2) == CONVMIXER_OK);
+  test_calibration_write(c, dst);
+  CHECK(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_DEFAULT,
+                                    CONVMIXER_WEIGHTS_DEFAULT) == CONVMIXER_OK);
+  run_int8(dst, src, logits);
+  CHECK(isfinite(logits[0]));
 
   /* Weights in bytes: the same logits, in int8 only. */
   CHECK(convmixer_calibration_write(c, dst, CONVMIXER_CLIPPING_DEFAULT, CONVMIXER_WEIGHTS_INT8) ==
         CONVMIXER_OK);
-  model = NULL;
-  CHECK(convmixer_model_open(dst, &o, &model) == CONVMIXER_OK);
-  if (model == NULL) exit(1);
-  session = open_session(model);
-  CHECK(convmixer_run_f32(session, src, 1, again, NULL) == CONVMIXER_OK);
+  run_int8(dst, src, again);
   CHECK(memcmp(again, logits, sizeof logits) == 0);
-  convmixer_session_destroy(session);
-  convmixer_model_destroy(model);
-  o.precision = CONVMIXER_PRECISION_DEFAULT;
-  BAD(convmixer_model_open(dst, &o, &model), "precision int8");
+  BAD(convmixer_model_open(dst, NULL, &model), "precision int8");
   BAD(convmixer_calibration_create(dst, NULL, 0, &other), "weights are int8");
 
   src[kImageBytes + 7] = NAN;

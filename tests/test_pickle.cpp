@@ -140,72 +140,69 @@ struct Sample {
   std::string bytes, shown;
 };
 
-const std::vector<Sample>& samples() {
-  static const std::vector<Sample> all = {
-      {"N.", "None"},
-      {"\x88.", "True"},
-      {"I01\n.", "True"},
-      {"I-7\n.", "-7"},
-      {"L-7L\n.", "-7"},
-      {"L99999999999999999999L\n.", "an integer of many digits"},
-      {std::string("\x8a\0.", 3), "0"},
-      {"\x8a\2\xff\x7f.", "32767"},
-      {"\x8a\1\xff.", "-1"},
-      {std::string("\x8b\1\0\0\0\x80.", 7), "-128"},
-      {"J\xfe\xff\xff\xff.", "-2"},
-      {"K\xff.", "255"},
-      {"M\xff\xff.", "65535"},
-      {"F1.5\n.", "a real number"},
-      {"G12345678.", "a real number"},
-      {"S'a\\n\\x41\\101\\''\n.", "the text 'a?AA''"},
-      {"S\"a\"\n.", "the text 'a'"},
-      {"V\\u20ac\\U0001f600\xfc\n.", "the text '€😀ü'"},
-      {std::string("T\1\0\0\0a.", 7), "the text 'a'"},
-      {"U\1a.", "the text 'a'"},
-      {"\x8c\1a.", "the text 'a'"},
-      {std::string("\x8d\1\0\0\0\0\0\0\0a.", 11), "the text 'a'"},
-      {std::string("B\1\0\0\0a.", 7), "bytes, a string of 1"},
-      {"C\1a.", "bytes, a string of 1"},
-      {std::string("\x8e\1\0\0\0\0\0\0\0a.", 11), "bytes, a string of 1"},
-      {std::string("\x96\1\0\0\0\0\0\0\0a.", 11), "bytes, a string of 1"},
-      {").", "a tuple of 0"},
-      {"NN\x86.", "a tuple of 2"},
-      {"NNN\x87.", "a tuple of 3"},
-      {"].", "a list of 0"},
-      {"(NNl.", "a list of 2"},
-      {std::string("]\x94N2000h\0Na.", 12), "a list of 1"},
-      {"(NNNNd.", "a dict of 2"},
-      {"}NNs.", "a dict of 1"},
-      {"\x8f(NN\x90.", "a set of 2"},
-      {"(N\x91.", "a set of 1"},
-      {"N]0.", "None"},
-      {"N(NN1.", "None"},
-      {"Np7\n0g7\n.", "None"},
-      {std::string("Nr\7\0\0\0"
-                   "0j\7\0\0\0.",
-                   13),
-       "None"},
-      {"(itypes\nSimpleNamespace\n.", "a call of types.SimpleNamespace"},
-      {"(cargparse\nNamespace\no.", "a call of argparse.Namespace"},
-      {"cargparse\nNamespace\n)\x81}b.", "a call of argparse.Namespace"},
-      {"cargparse\nNamespace\n)}\x92.", "a call of argparse.Namespace"},
-      {"\x8c\5numpy\x8c\5"
-       "dtype\x93.",
-       "the name numpy.dtype"},
-      {"ctorch\nSize\n(K\1K\2t\x85R.", "a tuple of 2"},
-      {"c__builtin__\nlist\n](NNe\x85R.", "a tuple of 2"},
-      {"ccollections\nOrderedDict\n](NN\x86NN\x86"
-       "e\x85R.",
-       "a dict of 2"},
-      {"ccollections\ndefaultdict\nc__builtin__\nint\n\x85R}b.", "a dict of 0"},
-      {"ccollections\ndeque\n)RNa.", "a call of collections.deque"},
-      {"ctorch\nFloatStorage\n\x85Q.", "a storage"},
-  };
-  return all;
-}
+const Sample kSamples[] = {
+    {"N.", "None"},
+    {"\x88.", "True"},
+    {"I01\n.", "True"},
+    {"I-7\n.", "-7"},
+    {"L-7L\n.", "-7"},
+    {"L99999999999999999999L\n.", "an integer of many digits"},
+    {std::string("\x8a\0.", 3), "0"},
+    {"\x8a\2\xff\x7f.", "32767"},
+    {"\x8a\1\xff.", "-1"},
+    {std::string("\x8b\1\0\0\0\x80.", 7), "-128"},
+    {"J\xfe\xff\xff\xff.", "-2"},
+    {"K\xff.", "255"},
+    {"M\xff\xff.", "65535"},
+    {"F1.5\n.", "a real number"},
+    {"G12345678.", "a real number"},
+    {"S'a\\n\\x41\\101\\''\n.", "the text 'a?AA''"},
+    {"S\"a\"\n.", "the text 'a'"},
+    {"V\\u20ac\\U0001f600\xfc\n.", "the text '€😀ü'"},
+    {std::string("T\1\0\0\0a.", 7), "the text 'a'"},
+    {"U\1a.", "the text 'a'"},
+    {"\x8c\1a.", "the text 'a'"},
+    {std::string("\x8d\1\0\0\0\0\0\0\0a.", 11), "the text 'a'"},
+    {std::string("B\1\0\0\0a.", 7), "bytes, a string of 1"},
+    {"C\1a.", "bytes, a string of 1"},
+    {std::string("\x8e\1\0\0\0\0\0\0\0a.", 11), "bytes, a string of 1"},
+    {std::string("\x96\1\0\0\0\0\0\0\0a.", 11), "bytes, a string of 1"},
+    {").", "a tuple of 0"},
+    {"NN\x86.", "a tuple of 2"},
+    {"NNN\x87.", "a tuple of 3"},
+    {"].", "a list of 0"},
+    {"(NNl.", "a list of 2"},
+    {std::string("]\x94N2000h\0Na.", 12), "a list of 1"},
+    {"(NNNNd.", "a dict of 2"},
+    {"}NNs.", "a dict of 1"},
+    {"\x8f(NN\x90.", "a set of 2"},
+    {"(N\x91.", "a set of 1"},
+    {"N]0.", "None"},
+    {"N(NN1.", "None"},
+    {"Np7\n0g7\n.", "None"},
+    {std::string("Nr\7\0\0\0"
+                 "0j\7\0\0\0.",
+                 13),
+     "None"},
+    {"(itypes\nSimpleNamespace\n.", "a call of types.SimpleNamespace"},
+    {"(cargparse\nNamespace\no.", "a call of argparse.Namespace"},
+    {"cargparse\nNamespace\n)\x81}b.", "a call of argparse.Namespace"},
+    {"cargparse\nNamespace\n)}\x92.", "a call of argparse.Namespace"},
+    {"\x8c\5numpy\x8c\5"
+     "dtype\x93.",
+     "the name numpy.dtype"},
+    {"ctorch\nSize\n(K\1K\2t\x85R.", "a tuple of 2"},
+    {"c__builtin__\nlist\n](NNe\x85R.", "a tuple of 2"},
+    {"ccollections\nOrderedDict\n](NN\x86NN\x86"
+     "e\x85R.",
+     "a dict of 2"},
+    {"ccollections\ndefaultdict\nc__builtin__\nint\n\x85R}b.", "a dict of 0"},
+    {"ccollections\ndeque\n)RNa.", "a call of collections.deque"},
+    {"ctorch\nFloatStorage\n\x85Q.", "a storage"},
+};
 
 TEST(Pickle, EveryOpcode) {
-  for (const Sample& sample : samples()) {
+  for (const Sample& sample : kSamples) {
     SCOPED_TRACE(testing::PrintToString(sample.bytes));
     EXPECT_EQ(root_of(sample.bytes), sample.shown);
   }
@@ -323,7 +320,7 @@ TEST(Pickle, BrokenOnesAreRefused) {
 
 TEST(Pickle, EveryPrefixIsRefused) {
   std::vector<std::string> whole(std::begin(kProtocols), std::end(kProtocols));
-  for (const Sample& sample : samples()) whole.push_back(sample.bytes);
+  for (const Sample& sample : kSamples) whole.push_back(sample.bytes);
   for (const std::string& bytes : whole) {
     for (std::size_t size = 0; size < bytes.size(); ++size) {
       SCOPED_TRACE(testing::PrintToString(bytes.substr(0, size)));
