@@ -265,8 +265,10 @@ typedef struct convmixer_session_options {
 #define CONVMIXER_SESSION_OPTIONS_INIT \
   { sizeof(convmixer_session_options), 0, 0 }
 
-/* Takes all the memory that running needs; a run allocates nothing. A number of threads that the
-   system refuses is CONVMIXER_OUT_OF_MEMORY. */
+/* Takes all the memory that running needs, to which the system adds pages as it is first written; a
+   run allocates nothing. A number of threads that the system refuses is CONVMIXER_OUT_OF_MEMORY.
+   (oneDNN's threads are OpenMP's, which start in the first run. What is refused then, although it
+   was not before, ends the process.) */
 CONVMIXER_API convmixer_status convmixer_session_create(convmixer_model* model,
                                                         const convmixer_session_options* options,
                                                         convmixer_session** session);

@@ -16,7 +16,9 @@ namespace {
 
 #if defined(__x86_64__)
 void need(bool has, const char* name, std::string& missing) {
-  if (!has) missing += (missing.empty() ? "" : " ") + std::string(name);
+  if (has) return;
+  if (!missing.empty()) missing += ' ';
+  missing += name;
 }
 
 // Linux saves AMX's registers of those processes only that have asked for it (since 5.16).
