@@ -14,7 +14,7 @@ namespace {
 
 // A progressive file of a few kilobytes can ask for thousands of passes over a huge image. Encoders
 // write about ten.
-constexpr int kMostScans = 500;
+constexpr int kMostScans = 100;
 
 struct Reader {
   jpeg_decompress_struct info{};  // its client_data leads handlers to the Reader
@@ -45,7 +45,7 @@ void on_message(j_common_ptr info, int level) {
 
 void on_progress(j_common_ptr info) {
   const auto* const decompress = reinterpret_cast<j_decompress_ptr>(info);
-  if (decompress->input_scan_number > kMostScans) stop(info, "it has more than 500 scans");
+  if (decompress->input_scan_number > kMostScans) stop(info, "it has more than 100 scans");
 }
 
 void print_nothing(j_common_ptr) {}

@@ -140,6 +140,33 @@ TEST(Decode, RefusesHugePngChunks) {
   }
 }
 
+// A JPEG without restart markers, its first scan again and again until there are `count` of them.
+Bytes with_scans(const Bytes& jpeg, int count) {
+  Bytes scan;
+  std::size_t behind = 0;  // the first scan
+  for (std::size_t at = 2; jpeg.at(at + 1) != 0xD9;) {
+    const std::size_t begin = at;
+    at += 2 + 256u * jpeg.at(at + 2) + jpeg.at(at + 3);
+    if (jpeg.at(begin + 1) != 0xDA) continue;
+    while (jpeg.at(at) != 0xFF || jpeg.at(at + 1) == 0) ++at;
+    --count;
+    if (behind != 0) continue;
+    behind = at;
+    scan = Bytes(jpeg.data() + begin, jpeg.data() + at);
+  }
+  Bytes bytes(jpeg.data(), jpeg.data() + behind);
+  for (; count > 0; --count) bytes.insert(bytes.end(), scan.begin(), scan.end());
+  return join({bytes, Bytes(jpeg.data() + behind, jpeg.data() + jpeg.size())});
+}
+
+TEST(Decode, LimitsScans) {
+  const Bytes jpeg = read_bytes(image_path("progressive.jpg"));  // of 10
+  EXPECT_EQ(decode(with_scans(jpeg, 100)).pixels, decode(jpeg).pixels);
+  const Outcome refused = outcome(with_scans(jpeg, 101));
+  EXPECT_EQ(refused.code, Code::kFormat);
+  EXPECT_EQ(refused.text, "an image: damaged JPEG image: it has more than 100 scans");
+}
+
 TEST(Decode, LimitIsInclusive) {
   const Bytes bytes = read_bytes(image_path("one_pixel.png"));
   DecodeOptions options;
