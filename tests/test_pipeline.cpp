@@ -6,11 +6,15 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstdint>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "tests/handles.h"
+#include "tests/temporary_folder.h"
 
 namespace convmixer::test {
 namespace {
@@ -251,9 +255,37 @@ TEST_F(Pipeline, MaxPixelsBelongsToTheImage) {
   pixels.pixels = bytes.data();
   pixels.width = 33;
   pixels.height = 32;
-  const Labels got = classify(open_session(model_, 2), {pixels, image_of(paths_[0])}, &options);
+  convmixer_image just = pixels;  // as many
+  just.width = 32;
+  const Labels got =
+      classify(open_session(model_, 2), {pixels, image_of(paths_[0]), just}, &options);
   EXPECT_EQ(got.results[0].status, CONVMIXER_LIMIT_EXCEEDED);
   EXPECT_EQ(got.results[1].status, CONVMIXER_OK) << got.results[1].error;
+  EXPECT_EQ(got.results[2].status, CONVMIXER_OK) << got.results[2].error;
+}
+
+TEST_F(Pipeline, RowsMustLieInMemory) {
+  const std::vector<std::uint8_t> bytes(8 * 2 * 3);
+  convmixer_image pixels{};
+  pixels.pixels = bytes.data();
+  pixels.width = 8;
+  pixels.height = 2;
+  pixels.stride = SIZE_MAX / 2;
+  const Labels got = classify(open_session(model_, 1), {pixels});
+  EXPECT_EQ(got.results[0].status, CONVMIXER_INVALID_ARGUMENT);
+  EXPECT_NE(std::string(got.results[0].error).find("stride"), std::string::npos)
+      << got.results[0].error;
+}
+
+// The file has a size but no blocks, and is not read.
+TEST_F(Pipeline, RefusesHugeFiles) {
+  const TemporaryFolder folder;
+  const std::string path = folder.path / "huge.jpg";
+  std::ofstream(path).close();
+  std::filesystem::resize_file(path, (std::uintmax_t{1} << 30) + 1);
+  const Labels got = classify(open_session(model_, 1), {image_of(path)});
+  EXPECT_EQ(got.results[0].status, CONVMIXER_LIMIT_EXCEEDED);
+  EXPECT_EQ(got.results[0].error, path + ": expected at most 1073741824 bytes, found 1073741825");
 }
 
 TEST_F(Pipeline, ChildAfterFork) {
