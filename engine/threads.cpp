@@ -31,27 +31,24 @@ double quota_of(const std::string& folder) {
   return 0;
 }
 
-// The smallest quota of this process's cgroup and its ancestors. /proc/self/cgroup has a line
+// The smallest quota of a process's cgroup and its ancestors, or 0. `groups` has a line
 // "id:controllers:path" each hierarchy; v2's is "0::path". Inside a container the path may not be
 // mounted; the root of the mount is the container's own group then, and the loop ends there.
-double quota_of_process() {
+double smallest_quota(const std::string& groups, const std::string& mount) {
   double smallest = 0;
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {
+  std::ifstream lines(groups);
+  for (std::string line; std::getline(lines, line);) {
     std::istringstream fields(line);
     std::string id, controllers, path;
     if (!std::getline(fields, id, ':') || !std::getline(fields, controllers, ':')) continue;
     std::getline(fields, path);
-    std::string mount;
-    if (controllers.empty()) {
-      mount = "/sys/fs/cgroup";
-    } else if (("," + controllers + ",").find(",cpu,") != std::string::npos) {
-      mount = "/sys/fs/cgroup/cpu";
-    } else {
-      continue;
+    std::string root = mount;
+    if (!controllers.empty()) {
+      if (("," + controllers + ",").find(",cpu,") == std::string::npos) continue;
+      root += "/cpu";
     }
     for (;;) {
-      const double quota = quota_of(mount + (path == "/" ? "" : path));
+      const double quota = quota_of(root + (path == "/" ? "" : path));
       if (quota > 0 && (smallest == 0 || quota < smallest)) smallest = quota;
       if (path.empty() || path == "/") break;
       path.resize(path.rfind('/') == std::string::npos ? 0 : path.rfind('/'));
@@ -62,12 +59,15 @@ double quota_of_process() {
 
 }  // namespace
 
-int default_threads() {
-  const int cpus = cpus_by_affinity();
-  const double quota = quota_of_process();
+int threads_by_quota(int cpus, const std::string& groups, const std::string& mount) {
+  const double quota = smallest_quota(groups, mount);
   // Rounded up: 1.5 CPUs serve two threads better than one.
   const int allowed = quota > 0 ? static_cast<int>(std::ceil(std::min(quota, 1e6))) : cpus;
   return std::max(1, std::min(cpus, allowed));
+}
+
+int default_threads() {
+  return threads_by_quota(cpus_by_affinity(), "/proc/self/cgroup", "/sys/fs/cgroup");
 }
 
 }  // namespace convmixer
