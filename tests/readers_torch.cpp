@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "model_files.h"
+#include "models/strided.h"
 
 namespace convmixer {
 namespace {
@@ -240,6 +241,14 @@ TEST(TorchZip, OneValueDoesNotBecomeGigabytes) {
   }
   refused(torch_zip(dict(many), {{"s", counting(262'144)}}, ZIP_CM_DEFLATE),
           {"of 1048576 bytes when"}, Code::kLimit);
+}
+
+TEST(MemoryLimit, MayBeTakenWhole) {
+  MemoryLimit limit("a file", 1 << 20);
+  limit.take(std::uint64_t{99} << 20, "a");
+  limit.take(std::uint64_t{1} << 20, "b");
+  expect_error(Code::kLimit, {"a file: expected tensors of at most 104857600 bytes in all", "'c'"},
+               [&] { limit.take(1, "c"); });
 }
 
 // --- The non-zip format --------------------------------------------------------------------------

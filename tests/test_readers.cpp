@@ -170,6 +170,11 @@ TEST(Wrappers, StateDictsAreFound) {
   }
   expect_model(wrapped({{"model", dict({{"state_dict", weights}, {"args", "N"}})}}));
   expect_model(wrapped({{"ema", dict({{"updates", "K\5"}, {"module", weights}})}}));
+  const std::string three = dict({{"model", dict({{"state_dict", dict({{"module", weights}})}})}});
+  expect_model(wrapped({{"ema", three}}));
+  expect_error(Code::kFormat, {"expected a dict of tensors"}, [&] {
+    open_bytes(wrapped({{"net", dict({{"ema", three}})}}));
+  });
 }
 
 TEST(Wrappers, ThePlainWeightsWinOverTheirAverage) {
