@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -16,6 +15,7 @@
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "cli/random_weights.h"
+#include "cli/run_times.h"
 
 namespace convmixer::cli {
 namespace {
@@ -36,15 +36,7 @@ struct Report {
   std::vector<double> run_seconds;        // sorted
   int batch = 0;
 
-  double median() const {
-    const std::size_t n = run_seconds.size();
-    return (run_seconds[(n - 1) / 2] + run_seconds[n / 2]) / 2;
-  }
-  double p99() const {  // of fewer than 100 runs: the longest
-    const double rank = std::ceil(0.99 * static_cast<double>(run_seconds.size()));
-    return run_seconds[static_cast<std::size_t>(rank) - 1];
-  }
-  double images_per_second() const { return batch / median(); }
+  double images_per_second() const { return batch / median(run_seconds); }
   double flops_per_second() const {
     return 2 * static_cast<double>(info.num_macs) * images_per_second();
   }
@@ -162,8 +154,8 @@ std::string json_of(const Report& r) {
   json["cpu"] = cpu_name();
   json["version"] = convmixer_version();
   json["images_per_second"] = r.images_per_second();
-  json["latency_ms"]["median"] = 1e3 * r.median();
-  json["latency_ms"]["p99"] = 1e3 * r.p99();
+  json["latency_ms"]["median"] = 1e3 * median(r.run_seconds);
+  json["latency_ms"]["p99"] = 1e3 * p99(r.run_seconds);
   json["latency_ms"]["runs"] = r.run_seconds.size();
   json["gflops"] = r.flops_per_second() / 1e9;
   json["fma_peak_gflops"] = r.fma_peak / 1e9;
@@ -191,8 +183,9 @@ std::string text_of(const Report& r) {
   line("cpu", cpu_name());
   line("version", convmixer_version());
   line("images/s", fmt::format("{:.2f}", r.images_per_second()));
-  line("latency", fmt::format("{:.3f} ms median, {:.3f} ms p99, {} runs", 1e3 * r.median(),
-                              1e3 * r.p99(), r.run_seconds.size()));
+  line("latency",
+       fmt::format("{:.3f} ms median, {:.3f} ms p99, {} runs", 1e3 * median(r.run_seconds),
+                   1e3 * p99(r.run_seconds), r.run_seconds.size()));
   line("GFLOP/s",
        fmt::format("{:.1f}, {:.1f} % of the FMA peak of {:.1f}", r.flops_per_second() / 1e9,
                    100 * r.flops_per_second() / r.fma_peak, r.fma_peak / 1e9));

@@ -4,11 +4,32 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
+#include "cli/run_times.h"
 #include "cli_process.h"
 
 namespace convmixer::test {
 namespace {
+
+TEST(RunTimes, MedianAnd99thPercentile) {
+  struct Case {
+    std::size_t runs;
+    double median, p99;
+  };
+  for (const Case& c : {Case{1, 1, 1},
+                        {2, 1.5, 2},
+                        {5, 3, 5},
+                        {99, 50, 99},
+                        {100, 50.5, 99},
+                        {101, 51, 100},
+                        {200, 100.5, 198}}) {
+    std::vector<double> times(c.runs);
+    std::iota(times.begin(), times.end(), 1.0);
+    EXPECT_EQ(cli::median(times), c.median) << c.runs;
+    EXPECT_EQ(cli::p99(times), c.p99) << c.runs;
+  }
+}
 
 struct Bench : Cli {
   // The report of `bench ARGUMENTS --json --seconds 0`, for a model of so many multiply-adds.
