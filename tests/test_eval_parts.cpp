@@ -95,6 +95,16 @@ TEST(Tally, KeepsTheWorstMistakesInOrder) {
   }
 }
 
+TEST(Tally, EqualMistakesStayInTheListsOrder) {
+  Tally tally(2, {1});
+  Outcome o;
+  o.rank = 2;
+  o.loss = 1;
+  for (std::size_t i = 0; i < 2 * Tally::kMistakes; ++i) tally.add(i, o);
+  ASSERT_EQ(tally.mistakes().size(), Tally::kMistakes);
+  for (std::size_t i = 0; i < Tally::kMistakes; ++i) EXPECT_EQ(tally.mistakes()[i].index, i);
+}
+
 TEST(Tally, NamesTheMostConfused) {
   Tally tally(3, {1});
   Outcome o;
@@ -110,6 +120,14 @@ TEST(Tally, NamesTheMostConfused) {
   EXPECT_EQ(most[0].images, 3u);
   EXPECT_EQ(most[1].label, 2);
   EXPECT_EQ(most[1].predicted, 0);
+}
+
+TEST(Csv, QuotesWhatRfc4180Names) {
+  EXPECT_EQ(csv_field("a b"), "a b");
+  for (const char* text : {"a,b", "a\rb", "a\nb"}) {
+    EXPECT_EQ(csv_field(text), "\"" + std::string(text) + "\"");
+  }
+  EXPECT_EQ(csv_field("a\"b"), "\"a\"\"b\"");
 }
 
 TEST(Csv, ReadsWhatItWrites) {
