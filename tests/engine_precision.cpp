@@ -401,6 +401,19 @@ TEST(Calibration, RangesAreTheLeastSquares) {
   }
 }
 
+// n zeros and one value v = 255.5 bins: an upper end e costs (n + 1) · (e / 255)² / 12 of rounding
+// and (v − e)² of cutting, least at e = v / (1 + (n + 1) / (12 · 255²)). For n = 20000 that is
+// 249.1 bins, and the nearest edge is the 249th.
+TEST(Calibration, RoundingWeighsATwelfthOfTheSquaredStep) {
+  constexpr float kWidth = 0x1p-16f;  // of a bin, at first
+  Histogram histogram;
+  for (int i = 0; i < 20000; ++i) histogram.add(0);
+  histogram.add(255.5f * kWidth);
+  const Histogram::Range best = histogram.range(Clipping::kMeanSquaredError);
+  EXPECT_EQ(best.low, 0);
+  EXPECT_EQ(best.high / double{kWidth}, 249);
+}
+
 TEST(Calibration, HistogramsWidenBothWays) {
   Histogram histogram;
   for (const float v : {1e-6f, -1e-6f, 3.0f, -700.0f, 0.0f, 1e30f, -1e-30f}) histogram.add(v);
