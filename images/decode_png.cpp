@@ -12,8 +12,8 @@
 namespace convmixer {
 namespace {
 
-// libpng reserves a chunk's stated size before it knows that the file has so much. The chunks it is
-// asked to keep are of at most 768 bytes; the others may be as long as Pillow's limit for texts.
+// Some versions of libpng refuse longer chunks, by default than 8 MB, skipped ones too (others, as
+// 1.6.39, only warn). Pillow takes texts of so many bytes.
 constexpr png_alloc_size_t kMostChunkBytes = 64 << 20;
 
 struct Reader {
