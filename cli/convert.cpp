@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -22,6 +23,17 @@ struct ConvertOptions {
   std::string output, labels, interpolation;
 };
 
+// As getline, of a line of at most so many bytes and one more, which tells that there are more.
+bool read_line(std::istream& file, std::string& line, std::size_t most) {
+  line.clear();
+  int c = file.get();
+  if (c == EOF) return false;
+  for (; c != EOF && c != '\n' && line.size() <= most; c = file.get()) {
+    line += static_cast<char>(c);
+  }
+  return true;
+}
+
 // A name a line; blank lines at the end, carriage returns and a byte order mark do not count.
 std::vector<std::string> read_labels(const std::string& path) {
   std::error_code error;
@@ -32,12 +44,21 @@ std::vector<std::string> read_labels(const std::string& path) {
   if (!file) {
     throw Failure(kFailed, fmt::format("{}: cannot be read: {}", path, std::strerror(errno)));
   }
+  // As many classes as a model may have; what is endless comes to an end.
+  constexpr std::size_t kMaxLines = 1'000'000, kMaxBytes = std::size_t{64} << 20;
   std::vector<std::string> labels;
-  for (std::string line; std::getline(file, line);) {
+  std::size_t bytes = 0;
+  for (std::string line; read_line(file, line, kMaxBytes);) {
+    bytes += line.size() + 1;
+    if (bytes > kMaxBytes || labels.size() == kMaxLines) {
+      throw Failure(kFailed, fmt::format("{}: expected labels, at most {} in {} bytes, found more",
+                                         path, kMaxLines, kMaxBytes));
+    }
     if (labels.empty() && line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);
     if (line.ends_with('\r')) line.pop_back();
     labels.push_back(line);
   }
+  if (file.bad()) throw Failure(kFailed, path + ": cannot be read");
   while (!labels.empty() && labels.back().empty()) labels.pop_back();
   for (std::size_t i = 0; i < labels.size(); ++i) {
     if (labels[i].empty() || labels[i].find('\0') != std::string::npos) {

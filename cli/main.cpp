@@ -57,7 +57,7 @@ void print(const std::string& text) {
 
 namespace {
 
-// A variable that is not set must not mean that an option was not given.
+// As of --isa "$ISA" where the variable is not set: it must not mean that the option was not given.
 void refuse_empty_values(CLI::App& command) {
   for (CLI::Option* option : command.get_options()) {
     if (option->get_items_expected_max() == 0 || option->get_positional()) continue;  // flags
@@ -91,7 +91,7 @@ int run(int argc, char** argv) {
   const std::vector<CLI::App*> commands = app.get_subcommands([](CLI::App*) { return true; });
   for (CLI::App* command : commands) command->set_version_flag("--version", version);
   for (CLI::App* command : commands) refuse_empty_values(*command);
-  if (argc == 1) {
+  if (argc < 2) {
     throw Failure(kWrongUsage, "expected a command; convmixer --help lists them");
   }
   if (argv[1][0] != '-' &&

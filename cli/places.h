@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a command reads and writes, as far as that must not be the same file.
+// Where a command reads and writes: what must not be the same file, and outputs of which some
+// cannot be written.
 #pragma once
 
 #include <functional>

@@ -20,9 +20,13 @@ endif()
 # Further arguments are the values that the option may have, in capitals or not: a word that is none of them, as "yes",
 # would silently count as AUTO.
 function(convmixer_option name default help)
-  set(${name} "${default}" CACHE STRING "${help}")
+  if(NOT DEFINED ${name} OR DEFINED CACHE{${name}})  # else it is a variable of the parent's, which counts
+    set(${name} "${default}" CACHE STRING "${help}")
+  endif()
   if(ARGN)
-    set_property(CACHE ${name} PROPERTY STRINGS ${ARGN})
+    if(DEFINED CACHE{${name}})
+      set_property(CACHE ${name} PROPERTY STRINGS ${ARGN})
+    endif()
     string(TOUPPER "${${name}}" value)
     if(NOT value IN_LIST ARGN)
       list(JOIN ARGN ", " values)

@@ -2,7 +2,6 @@
 #include "engine/packing.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include "kernels/rounding.h"

@@ -127,8 +127,8 @@ typedef struct convmixer_model_options {
   /* These win over what the file says. */
   convmixer_activation activation;
   int32_t image_height, image_width; /* both or neither */
-  const double* mean;                /* 3 values, of pixels in 0..1 */
-  const double* std;                 /* 3 values, > 0 */
+  const double* mean;                /* 3 values, of pixels in 0..1, at most 1e6 */
+  const double* std;                 /* 3 values, 1e-6 to 1e6 */
   double crop_pct;                   /* in (0, 1] */
   double bn_eps;                     /* BatchNorm's epsilon, > 0 */
   convmixer_strassen strassen;
@@ -267,8 +267,8 @@ typedef struct convmixer_session_options {
 
 /* Takes all the memory that running needs, to which the system adds pages as it is first written; a
    run allocates nothing. A number of threads that the system refuses is CONVMIXER_OUT_OF_MEMORY.
-   (oneDNN's threads are OpenMP's, which start in the first run. What is refused then, although it
-   was not before, ends the process.) */
+   (oneDNN's threads are OpenMP's, which end the process where the system refuses one that it did
+   not refuse a moment before, when a model is opened or in a run.) */
 CONVMIXER_API convmixer_status convmixer_session_create(convmixer_model* model,
                                                         const convmixer_session_options* options,
                                                         convmixer_session** session);

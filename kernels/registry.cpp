@@ -10,12 +10,18 @@
 
 namespace convmixer {
 
-#define CONVMIXER_TABLE(name)      \
-  namespace name {                 \
-  extern const KernelTable kTable; \
-  }                                \
-  static constexpr const KernelTable* name##_table = &name::kTable;
-#define CONVMIXER_NO_TABLE(name) static constexpr const KernelTable* name##_table = nullptr;
+// amx_table is &amx::kTable, or null where it was not built: named after the variant, by pasting.
+#define CONVMIXER_TABLE(name)                                \
+  namespace name {                                           \
+  extern const KernelTable kTable;                           \
+  }                                                          \
+  namespace {                                                \
+  constexpr const KernelTable* name##_table = &name::kTable; \
+  }
+#define CONVMIXER_NO_TABLE(name)                       \
+  namespace {                                          \
+  constexpr const KernelTable* name##_table = nullptr; \
+  }
 
 #ifdef CONVMIXER_HAS_AMX
 #define CONVMIXER_AMX_TABLE CONVMIXER_TABLE

@@ -10,6 +10,15 @@
 #include <new>
 #include <utility>
 
+// g++ has a macro of its own for it, clang a feature.
+#if defined(__SANITIZE_ADDRESS__)
+#define CONVMIXER_ADDRESS_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CONVMIXER_ADDRESS_SANITIZER
+#endif
+#endif
+
 namespace convmixer {
 
 // Zero-filled array of trivial T, aligned to a cache line (64 bytes, also the width of an AVX-512
@@ -59,7 +68,7 @@ class Buffer {
   // are not written twice, and lie near the thread that does so. AddressSanitizer knows only of
   // malloc's where they end.
   bool is_mapped() const {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef CONVMIXER_ADDRESS_SANITIZER
     return false;
 #else
     return bytes() >= kHugePage;

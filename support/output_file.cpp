@@ -14,6 +14,11 @@
 #include "support/error.h"
 
 namespace convmixer {
+namespace {
+
+std::string path_of(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+
+}  // namespace
 
 // It may be a regular file, yet the path is a link to the stream: to rename over it would destroy
 // the link, or replace a file that somebody appends to.
@@ -24,10 +29,6 @@ int standard_stream(const struct stat& st) {
   }
   return -1;
 }
-
-namespace {
-std::string path_of(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
-}  // namespace
 
 int write_all(int fd, const void* data, std::size_t size) {
   const char* at = static_cast<const char*>(data);

@@ -73,6 +73,12 @@ TEST_F(CliConvert, BadLabelsAreRefused) {
   expect_error(1, {"none.txt"});
   run({"convert", "--model", bundled, "--output", path("m"), "--labels", folder.string()});
   expect_error(1, {folder.string(), "expected a file of labels"});
+  for (const char* endless : {"/dev/zero", "blank"}) {
+    write_text(folder / "blank", std::string(1 << 20, '\n'));
+    run({"convert", "--model", bundled, "--output", path("m"), "--labels",
+         endless[0] == '/' ? endless : path(endless)});
+    expect_error(1, {"at most 1000000 in 67108864 bytes, found more"});
+  }
 }
 
 TEST_F(CliConvert, WrongUsageAndPlaces) {
