@@ -20,15 +20,6 @@ namespace {
 
 constexpr std::size_t kHuge = Buffer<float>::kHugePage / sizeof(float);
 
-// In KiB: "VmSize", "VmRSS".
-long memory(const std::string& name) {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(name + ":")) return std::stol(line.substr(name.size() + 1));
-  }
-  return -1;
-}
-
 TEST(Buffer, IsZeroAndAlignedAndCanBeWrittenToItsEnd) {
   for (const std::size_t size :
        {std::size_t{1}, std::size_t{17}, kHuge - 1, kHuge, kHuge + 1, 5 * kHuge / 2 + 3}) {
@@ -53,6 +44,15 @@ TEST(Buffer, IsZeroAndAlignedAndCanBeWrittenToItsEnd) {
 }
 
 #if !defined(CONVMIXER_ADDRESS_SANITIZER) && !defined(__SANITIZE_THREAD__)
+// In KiB: "VmSize", "VmRSS".
+long memory(const std::string& name) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(name + ":")) return std::stol(line.substr(name.size() + 1));
+  }
+  return -1;
+}
+
 // A large one takes pages as it is written, and gives back all that it took.
 TEST(Buffer, TakesPagesAsItIsWritten) {
   constexpr std::size_t kSize = 64 * kHuge;  // 128 MiB

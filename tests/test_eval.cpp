@@ -210,7 +210,7 @@ TEST_F(Eval, TakesLittleMemoryForALongList) {
     return text;
   };
   eval({"--images", list(lines(5000), "short.txt"), "--threads", "1"});
-  const long before = peak_kib;
+  [[maybe_unused]] const long before = peak_kib;
   const nlohmann::json report = eval({"--images", list(lines(100000)), "--threads", "1"});
   EXPECT_EQ(report["failed"], 100000);
   EXPECT_EQ(report["failures"].size(), 100u);
