@@ -73,6 +73,13 @@ DepthwiseParams depthwise_params(const KernelTable& table, const PlaneLayout& la
   return p;
 }
 
+int rows_reached(int kernel_size, const KernelTable& table) {
+  // A border of bytes follows the row above, cells of matrix tiles begin and end with pairs of
+  // rows.
+  const int more = table.precision == kInt8 ? 1 : taps_in_tiles(kernel_size, table) ? 2 : 0;
+  return kernel_size / 2 + more;
+}
+
 PointwiseParams pointwise_params(const PackedPointwise& w) {
   PointwiseParams p{};
   p.ic = w.ic;

@@ -30,6 +30,9 @@ DepthwiseParams depthwise_params(const KernelTable& table, const PlaneLayout& la
                                  int y_begin, int y_end, float* dst);
 
 // What the weights tell, and the range of all tiles; panel and dst are left to the caller.
+// How many rows above and below its own a strip of a depthwise layer reads something of.
+int rows_reached(int kernel_size, const KernelTable& table);
+
 PointwiseParams pointwise_params(const PackedPointwise& w);
 
 // The same of rows y_begin … y_end − 1, from a panel into one image's planes; `offset` are

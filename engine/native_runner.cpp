@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A chunk of images through our own kernels: one call of the threads, a barrier after each layer,
-// two where panels are shared.
+// A chunk of images through our own kernels: one call of the threads, which wait for each other
+// before the classifier, and else only for the rows that a task reads. (A barrier after each block
+// costs what the slowest thread takes longer; on a machine that others use as well, up to a third.)
 #include <algorithm>
+#include <atomic>
 #include <cassert>
 #include <utility>
 #include <vector>
@@ -46,7 +48,7 @@ class NativeRunner : public Runner {
 
   int chunk_size() const override { return chunk_; }
   std::size_t arena_bytes() const override {
-    return arena_.bytes() + splits_.size() * sizeof(Split) +
+    return arena_.bytes() + splits_.size() * sizeof(Split) + progress_.size() * sizeof(Progress) +
            (plane_offset_.size() + head_offset_.size()) * sizeof(std::int32_t);
   }
 
@@ -56,10 +58,13 @@ class NativeRunner : public Runner {
     const auto lanes = static_cast<std::size_t>(native_.table->lanes);
     const auto images = static_cast<std::size_t>(chunk_);
     const auto pixels = static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w);
+    int most_panels = 0;
     for (int n = 1; n <= chunk_; ++n) {
       splits_.push_back(choose_split(g, native_, n, threads_));
       panel_floats_ = std::max(panel_floats_, words_of_panels(splits_.back(), n));
+      most_panels = std::max(most_panels, n * splits_.back().panels());
     }
+    progress_ = std::vector<Progress>(static_cast<std::size_t>(most_panels));
     if (const int levels = plan_.strassen_levels(); levels != 0) {
       const StrassenLayout strassen(*native_.table, g.dim, most_strip_rows(g, native_) * g.w,
                                     levels);
@@ -110,6 +115,15 @@ class NativeRunner : public Runner {
                     static_cast<std::size_t>(n * s.panels()) * stride);
   }
 
+  // Of a panel in a run: counts that only grow.
+  struct Progress {
+    std::atomic<int> made{0};    // tasks of a layer, that many for each layer, that made its rows
+    std::atomic<int> filled{0};  // steps, of all blocks
+    void clear() {
+      made.store(0, std::memory_order_relaxed);
+      filled.store(0, std::memory_order_relaxed);
+    }
+  };
   struct Rows {
     int image, y_begin, y_end;
     int pixels(int w) const { return (y_end - y_begin) * w; }
@@ -174,25 +188,57 @@ class NativeRunner : public Runner {
     }
   }
 
-  // The same by all threads together, for which they wait for each other twice. Panels are each
-  // thread's share of the channels, products of the strips, or of their output channels.
+  // The same by all threads together. Panels are each thread's share of the channels, products of
+  // the strips, or of their output channels.
   void shared_block(std::size_t index, const Split& split, int n, int member, const float* src,
-                    float* scratch, float* dst) {
+                    float* scratch, float* dst, int filled_before) {
     const NativeBlock& b = native_.blocks[index];
     const int rows = split.panel_rows(layout_.h), panels = split.panels();
     const std::size_t stride = panel_stride(rows);
     const auto panel = [&](int i) { return panels_ + static_cast<std::size_t>(i) * stride; };
     const int count = steps(b);
-    team_.run_tasks(member, n * panels * count, [&](int i) {
+    team_.take_tasks(member, n * panels * count, [&](int i) {
       const int step = i % count, p = i / count;
+      wait_for_rows(split, p, index);
       fill(b, rows_of(p, panels, rows), step, step + 1, src, panel(p), scratch);
+      add_to(progress(p).filled, 1);
     });
-    team_.run_tasks(member, n * split.strips * split.parts, [&](int i) {
+    team_.take_tasks(member, n * split.strips * split.parts, [&](int i) {
       const Task strip = strip_task(split, i, b.pointwise.tiles);
-      if (strip.tile_begin == strip.tile_end) return;  // a Strassen product has fewer tiles
-      const int p = strip.image * panels + strip.y_begin / rows;
-      multiply(index, strip, rows_of(p, panels, rows), panel(p), scratch, dst);
+      const int p = panel_of(split, strip);
+      wait_for_count(progress(p).filled, filled_before + count);
+      if (strip.tile_begin < strip.tile_end) {  // a Strassen product has fewer tiles
+        multiply(index, strip, rows_of(p, panels, rows), panel(p), scratch, dst);
+      }
+      add_to(progress(p).made, 1);
     });
+  }
+
+  int panel_of(const Split& split, const Rows& strip) const {
+    return strip.image * split.panels() + strip.y_begin / split.panel_rows(layout_.h);
+  }
+  Progress& progress(int panel) { return progress_[static_cast<std::size_t>(panel)]; }
+  static void add_to(std::atomic<int>& count, int more) {
+    count.fetch_add(more, std::memory_order_release);
+    count.notify_all();
+  }
+  // Tasks of a layer that make a panel's rows.
+  static int tasks_of(const Split& split, int panel) {
+    const int above = panel % split.panels() * split.panel_strips;
+    return std::min(split.panel_strips, split.strips - above) * split.parts;
+  }
+  // Until the block before has made what block `index` reads for a panel. Then its own rows may be
+  // written too: they are where its input's input was, and whoever read them there has made, with
+  // them, rows that were waited for.
+  void wait_for_rows(const Split& split, int panel, std::size_t index) {
+    const int panels = split.panels(), image = panel / panels * panels;
+    const int reach = ceil_div(rows_reached(plan_.geometry.kernel_size, *native_.table),
+                               split.panel_rows(layout_.h));
+    const int first = std::max(image, panel - reach),
+              end = std::min(image + panels, panel + reach + 1);
+    for (int i = first; i < end; ++i) {
+      wait_for_count(progress(i).made, (static_cast<int>(index) + 1) * tasks_of(split, i));
+    }
   }
 
   // A panel is filled in steps: a row of channel blocks, or of a Strassen product a block of each
@@ -280,24 +326,33 @@ class NativeRunner : public Runner {
     const Geometry& g = plan_.geometry;
     const Split& split = splits_[static_cast<std::size_t>(n) - 1];
     const auto stride = static_cast<std::ptrdiff_t>(head_stride());
+    for (Progress& p : progress_) p.clear();
     workers_.run([&](int member) {
       const auto own = static_cast<std::size_t>(member);
       float* const panel =
           panels_ + panel_stride(split.shared ? split.rows : split.panel_rows(g.h)) * own;
       float* const scratch = scratch_ + scratch_floats_ * own;
       float *from = planes_[0], *to = planes_[1];
-      team_.run_tasks(member, n * split.strips * split.parts, [&](int i) {
-        patch_embed(strip_task(split, i, native_.patch_embed.tiles), src, panel, from);
+      team_.take_tasks(member, n * split.strips * split.parts, [&](int i) {
+        const Task strip = strip_task(split, i, native_.patch_embed.tiles);
+        patch_embed(strip, src, panel, from);
+        add_to(progress(panel_of(split, strip)).made, 1);
       });
-      for (std::size_t b = 0; b < native_.blocks.size(); ++b) {
+      if (split.shared) team_.wait();  // the patches are where the panels will be
+      for (std::size_t b = 0, filled = 0; b < native_.blocks.size(); ++b) {
         if (split.shared) {
-          shared_block(b, split, n, member, from, scratch, to);
+          shared_block(b, split, n, member, from, scratch, to, static_cast<int>(filled));
+          filled += static_cast<std::size_t>(steps(native_.blocks[b]));
         } else {
-          team_.run_tasks(member, n * split.panels(),
-                          [&](int i) { block(b, split, i, from, panel, scratch, to); });
+          team_.take_tasks(member, n * split.panels(), [&](int i) {
+            wait_for_rows(split, i, b);
+            block(b, split, i, from, panel, scratch, to);
+            add_to(progress(i).made, tasks_of(split, i));
+          });
         }
         std::swap(from, to);
       }
+      team_.wait();
       team_.run_tasks(member, n * layout_.blocks,
                       [&](int i) { mean(i / layout_.blocks, i % layout_.blocks, from); });
       team_.run_tasks(member, native_.head.tiles, [&](int i) {
@@ -335,6 +390,7 @@ class NativeRunner : public Runner {
   Team team_;
 
   std::vector<Split> splits_;  // of 1 … chunk_ images
+  std::vector<Progress> progress_;
 
   // Panels of each thread or shared ones, and what Strassen products need besides; [2][chunk
   // images] planes; the classifier's panel and result. All in one buffer, in this order, so that
