@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -16,13 +17,17 @@ namespace convmixer {
 // two busy cores instead of 40.)
 template <typename T>
 void spin_then_wait(const std::atomic<T>& value, T old) {
-  constexpr int kSpins = 2000;
-  for (int i = 0; i < kSpins; ++i) {
-    if (value.load(std::memory_order_acquire) != old) return;
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::microseconds kSpin(100);
+  const auto end = Clock::now() + kSpin;
+  do {
+    for (int i = 0; i < 64; ++i) {
+      if (value.load(std::memory_order_acquire) != old) return;
 #if defined(__x86_64__)
-    __builtin_ia32_pause();
+      __builtin_ia32_pause();
 #endif
-  }
+    }
+  } while (Clock::now() < end);
   value.wait(old, std::memory_order_acquire);
 }
 
