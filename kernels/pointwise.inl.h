@@ -3,10 +3,11 @@
 //
 // A register tile holds N pixels × 2 vectors of output channels. For each word of input channels
 // (one, two or four of them) it loads two weight vectors and broadcasts N panel words: 2N
-// multiply-adds for N + 2 loads. Loops, inside out: kSumWords words (their weights for one tile
-// stay near), the pixels of the panel, the rest of the input channels, the tiles of output
-// channels. Between the parts the sums wait in a buffer that stays in L1. Each part is summed from
-// zero before it is added: rounding errors grow with the length of a chain.
+// multiply-adds for N + 2 loads, or more where multiply-adds broadcast words themselves. Loops,
+// inside out: kSumWords words (their weights for one tile stay near), the pixels of the panel, the
+// rest of the input channels, the tiles of output channels. Between the parts the sums wait in a
+// buffer that stays in L1. Each part is summed from zero before it is added: rounding errors grow
+// with the length of a chain.
 #pragma once
 
 #include "kernels/prefetch.inl.h"
@@ -43,7 +44,15 @@ void pointwise_tile(const float* panel, ptrdiff_t panel_block_stride, const floa
     weights += kOcTile;
 #pragma GCC unroll 16
     for (int p = 0; p < N; ++p) {
-      const Vec v = broadcast(x + p * kWords);
+      const float* const word = x + p * kWords;
+      if constexpr (P::kPerWord == 1) {
+        if (p * kPixelTile < kMemoryPixels * N) {
+          P::accumulate_word(sum[p][0], w0, word);
+          P::accumulate_word(sum[p][1], w1, word);
+          continue;
+        }
+      }
+      const Vec v = broadcast(word);
       P::accumulate(sum[p][0], v, w0);
       P::accumulate(sum[p][1], v, w1);
     }
