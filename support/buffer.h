@@ -74,9 +74,15 @@ class Buffer {
     return bytes() >= kHugePage;
 #endif
   }
+  // Whole huge pages where the last one is nearly full or one of many: otherwise up to half of a
+  // layer's weights would lie in small ones.
   std::size_t mapped_bytes() const {
     constexpr std::size_t kPage = 64 << 10;  // the largest of any system
-    return (bytes() + kPage - 1) / kPage * kPage;
+    const std::size_t huge = round_up(bytes(), kHugePage);
+    return huge - bytes() <= bytes() / 7 ? huge : round_up(bytes(), kPage);
+  }
+  static std::size_t round_up(std::size_t bytes, std::size_t page) {
+    return (bytes + page - 1) / page * page;
   }
 
   // At a multiple of kHugePage, whatever lies before and behind it given back.
