@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Threads that share tasks: each is run once, by whoever has time, and nobody waits unasked.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstddef>
+#include <vector>
+
+#include "engine/team.h"
+#include "engine/workers.h"
+
+namespace convmixer::test {
+namespace {
+
+TEST(Team, RunsEachTaskOnceInEachCall) {
+  for (const int threads : {1, 2, 3, 8}) {
+    SCOPED_TRACE(threads);
+    constexpr int kCounts[] = {1, 7, 0, 64, 2, 5, 100, 3};
+    constexpr int kRounds = 50;
+    Workers workers(threads);
+    Team team(threads);
+    for (int run = 0; run < 3; ++run) {
+      std::vector<std::vector<std::atomic<int>>> times;
+      for (const int count : kCounts) times.emplace_back(static_cast<std::size_t>(count));
+      workers.run([&](int member) {
+        for (int round = 0; round < kRounds; ++round) {
+          for (std::vector<std::atomic<int>>& of_call : times) {
+            const auto add = [&](int i) { ++of_call[static_cast<std::size_t>(i)]; };
+            const int count = static_cast<int>(of_call.size());
+            if (round % 2 == 0) {
+              team.take_tasks(member, count, add);
+            } else {
+              team.run_tasks(member, count, add);
+            }
+          }
+        }
+      });
+      for (const std::vector<std::atomic<int>>& of_call : times) {
+        for (const std::atomic<int>& n : of_call) EXPECT_EQ(n, kRounds);
+      }
+    }
+  }
+}
+
+// Thread 0 is held in its first task until all others of this call and of the next are done, of
+// which some were its own share.
+TEST(Team, TakesWhatOthersLeaveAndGoesOn) {
+  constexpr int kTasks = 10;
+  Workers workers(2);
+  Team team(2);
+  std::atomic<int> holding{0}, done{0};
+  int by_other = 0;
+  workers.run([&](int member) {
+    bool held = member != 0;
+    if (held) wait_for_count(holding, 1);
+    for (int call = 0; call < 2; ++call) {
+      team.take_tasks(member, kTasks, [&](int) {
+        if (!held) {
+          held = true;
+          holding = 1;
+          holding.notify_all();
+          wait_for_count(done, 2 * kTasks - 1);
+          return;
+        }
+        if (member == 1) ++by_other;
+        done.fetch_add(1, std::memory_order_release);
+        done.notify_all();
+      });
+    }
+  });
+  EXPECT_EQ(done, 2 * kTasks - 1);
+  EXPECT_EQ(by_other, 2 * kTasks - 1);
+}
+
+// What a task of an earlier call has written is there once its count is.
+TEST(Team, TasksFollowThoseTheyWaitFor) {
+  constexpr int kTasks = 6, kCalls = 200;
+  Workers workers(4);
+  Team team(4);
+  std::vector<std::atomic<int>> made(kTasks);
+  std::vector<int> value(kTasks, 0);
+  workers.run([&](int member) {
+    for (int call = 1; call <= kCalls; ++call) {
+      team.take_tasks(member, kTasks, [&](int i) {
+        const auto at = static_cast<std::size_t>(i);
+        wait_for_count(made[at], call - 1);
+        value[at] = 3 * value[at] % 1000 + call;
+        made[at].fetch_add(1, std::memory_order_release);
+        made[at].notify_all();
+      });
+    }
+  });
+  int expected = 0;
+  for (int call = 1; call <= kCalls; ++call) expected = 3 * expected % 1000 + call;
+  for (const int v : value) EXPECT_EQ(v, expected);
+}
+
+TEST(Team, AllHaveEndedBehindRunTasksAndWait) {
+  constexpr int kThreads = 3;
+  Workers workers(kThreads);
+  Team team(kThreads);
+  std::atomic<int> ended{0}, arrived{0};
+  std::atomic<bool> early{false};
+  workers.run([&](int member) {
+    for (int round = 1; round <= 100; ++round) {
+      team.run_tasks(member, 5, [&](int) { ++ended; });
+      if (ended < 5 * round) early = true;
+      ++arrived;
+      team.wait();
+      if (arrived < kThreads * round) early = true;
+      team.wait();
+    }
+  });
+  EXPECT_FALSE(early);
+  EXPECT_EQ(ended, 500);
+}
+
+}  // namespace
+}  // namespace convmixer::test
