@@ -201,9 +201,7 @@ void compare(const CompareOptions& o) {
   const std::string json = compare_json(report);
   try_each({[&] { print(o.json ? json : compare_text(report)); },
             [&] {
-              if (!json_file) return;
-              json_file->write(json.data(), json.size());
-              json_file->commit();
+              if (json_file) write_whole(*json_file, json);
             }});
 }
 

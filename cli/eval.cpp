@@ -80,11 +80,6 @@ nlohmann::ordered_json settings_of(const EvalOptions& o, const EvalReport& repor
   return settings;
 }
 
-void write_whole(OutputFile& file, const std::string& text) {
-  file.write(text.data(), text.size());
-  file.commit();
-}
-
 // The model's file may be another on each machine, and its CPU too.
 void refuse_differences(const Ranks& ranks, const std::vector<nlohmann::ordered_json>& said) {
   for (std::size_t rank = 0; rank < said.size(); ++rank) {
@@ -212,9 +207,10 @@ void evaluate(const EvalOptions& o) {
     throw Failure(kFailed, fmt::format("none of the {} images of {} could be evaluated",
                                        report.dataset.size(), o.images));
   }
-  try_each({[&] { print(o.json ? eval_json(report) : eval_text(report)); },
+  const std::string json = eval_json(report);
+  try_each({[&] { print(o.json ? json : eval_text(report)); },
             [&] {
-              if (json_file) write_whole(*json_file, eval_json(report));
+              if (json_file) write_whole(*json_file, json);
             },
             [&] {
               if (html_file) write_whole(*html_file, eval_html(report));

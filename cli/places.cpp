@@ -62,4 +62,9 @@ void try_each(std::initializer_list<std::function<void()>> writers) {
   if (first != nullptr) std::rethrow_exception(first);
 }
 
+void write_whole(OutputFile& file, const std::string& text) {
+  file.write(text.data(), text.size());
+  file.commit();
+}
+
 }  // namespace convmixer::cli

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "support/output_file.h"
+
 namespace convmixer::cli {
 
 // "--output" or "IMAGE", and what it was given; an empty path was not given.
@@ -25,5 +27,8 @@ void refuse_same_files(const std::vector<Place>& inputs, const std::vector<Place
 // Calls each, also where one before it throws, and throws the first exception then: a place that
 // cannot be written takes no other place's result along.
 void try_each(std::initializer_list<std::function<void()>> writers);
+
+// All that the file is to hold.
+void write_whole(OutputFile& file, const std::string& text);
 
 }  // namespace convmixer::cli
