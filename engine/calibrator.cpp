@@ -156,6 +156,7 @@ class Samples {
 
   // Adds up what was seen of `images` images.
   void add(int images, Workers& workers, Team& team) {
+    team.start();
     workers.run([&](int member) {
       team.run_tasks(member, static_cast<int>(layers_.size()), [&](int layer) {
         for (int i = 0; i < images; ++i) {
@@ -323,6 +324,7 @@ std::vector<ByteWeights> Calibrator::round_pointwise(const Graph& graph,
   }
   std::vector<ByteWeights> weights(layers.size());
   std::vector<std::exception_ptr> failures(layers.size());
+  team_.start();
   workers_.run([&](int member) {
     team_.run_tasks(member, static_cast<int>(layers.size()), [&](int layer) {
       const auto i = static_cast<std::size_t>(layer);

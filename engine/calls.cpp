@@ -2,6 +2,7 @@
 #include "engine/calls.h"
 
 #include <algorithm>
+#include <cassert>
 
 namespace convmixer {
 
@@ -74,10 +75,13 @@ DepthwiseParams depthwise_params(const KernelTable& table, const PlaneLayout& la
 }
 
 int rows_reached(int kernel_size, const KernelTable& table) {
-  // A border of bytes follows the row above, cells of matrix tiles begin and end with pairs of
-  // rows.
-  const int more = table.precision == kInt8 ? 1 : taps_in_tiles(kernel_size, table) ? 2 : 0;
-  return kernel_size / 2 + more;
+  assert(table.precision != kInt8 || !table.taps_in_tiles);
+  const int taps = kernel_size / 2;
+  // What stands left of a row's first pixel is the end of the row above, whose strip writes it.
+  if (table.precision == kInt8) return taps + 1;
+  // Cells of two rows begin at even ones, and their windows, of two rows too, may end behind those
+  // that taps reach, of even kernels another row (kernels/depthwise_tiles.inl.h).
+  return taps_in_tiles(kernel_size, table) ? taps + 2 : taps;
 }
 
 PointwiseParams pointwise_params(const PackedPointwise& w) {

@@ -29,10 +29,10 @@ DepthwiseParams depthwise_params(const KernelTable& table, const PlaneLayout& la
                                  const PackedDepthwise& w, const float* image, int c, int next,
                                  int y_begin, int y_end, float* dst);
 
-// What the weights tell, and the range of all tiles; panel and dst are left to the caller.
-// How many rows above and below its own a strip of a depthwise layer reads something of.
+// How many rows above and below y_begin … y_end − 1 it reads something of.
 int rows_reached(int kernel_size, const KernelTable& table);
 
+// What the weights tell, and the range of all tiles; panel and dst are left to the caller.
 PointwiseParams pointwise_params(const PackedPointwise& w);
 
 // The same of rows y_begin … y_end − 1, from a panel into one image's planes; `offset` are

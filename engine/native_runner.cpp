@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A chunk of images through our own kernels: one call of the threads, which wait for each other
-// before the classifier, and else only for the rows that a task reads. (A barrier after each block
-// costs what the slowest thread takes longer; on a machine that others use as well, up to a third.)
+// A chunk of images through our own kernels: one call of the threads. Between blocks a task waits
+// for the rows that it reads, and all threads for each other only around the classifier, and behind
+// patches that lie where shared panels will. (A barrier after each block costs what the slowest
+// thread takes longer; on a machine that others use as well, up to a third.)
 #include <algorithm>
 #include <atomic>
 #include <cassert>
@@ -115,10 +116,11 @@ class NativeRunner : public Runner {
                     static_cast<std::size_t>(n * s.panels()) * stride);
   }
 
-  // Of a panel in a run: counts that only grow.
-  struct Progress {
-    std::atomic<int> made{0};    // tasks of a layer, that many for each layer, that made its rows
-    std::atomic<int> filled{0};  // steps, of all blocks
+  // Of a panel in a run: counts that only grow. A cache line each, since threads wait for them.
+  struct alignas(64) Progress {
+    std::atomic<int> made{0};    // tasks that have made rows of it, tasks_of() for each layer, the
+                                 // patch embedding being the first
+    std::atomic<int> filled{0};  // steps that have filled it, where it is shared, of all blocks
     void clear() {
       made.store(0, std::memory_order_relaxed);
       filled.store(0, std::memory_order_relaxed);
@@ -227,9 +229,9 @@ class NativeRunner : public Runner {
     const int above = panel % split.panels() * split.panel_strips;
     return std::min(split.panel_strips, split.strips - above) * split.parts;
   }
-  // Until the block before has made what block `index` reads for a panel. Then its own rows may be
-  // written too: they are where its input's input was, and whoever read them there has made, with
-  // them, rows that were waited for.
+  // Until the block before has made what block `index` reads for a panel. Then the panel's rows may
+  // be written as well: they lie where that block read its inputs. Those who read these rows are
+  // the panels within reach, since reach is the same above and below, and they are waited for.
   void wait_for_rows(const Split& split, int panel, std::size_t index) {
     const int panels = split.panels(), image = panel / panels * panels;
     const int reach = ceil_div(rows_reached(plan_.geometry.kernel_size, *native_.table),
@@ -327,6 +329,7 @@ class NativeRunner : public Runner {
     const Split& split = splits_[static_cast<std::size_t>(n) - 1];
     const auto stride = static_cast<std::ptrdiff_t>(head_stride());
     for (Progress& p : progress_) p.clear();
+    team_.start();
     workers_.run([&](int member) {
       const auto own = static_cast<std::size_t>(member);
       float* const panel =

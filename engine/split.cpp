@@ -19,7 +19,7 @@ struct Costs {
   double pass_rows;  // of each pass over a panel's rows, in rows of a depthwise layer,
   double pass_taps;  // and for each 32 pixels of a row in pixels
   double moved;      // of a value of a panel that another thread has filled, in multiply-adds
-  double barrier;    // of all threads, in multiply-adds
+  double wait;       // of threads for a panel that all of them fill, in multiply-adds
 };
 // Of tiles: rates of one core of a Granite Rapids, products 1.0 to 2.3 TFLOP/s, depthwise layers
 // 0.15 to 0.29; of floats in pieces products 0.3, depthwise layers 0.12. The others by layers and
@@ -93,7 +93,7 @@ struct Cost {
     return rounds(n * steps * s.panels()) / steps * depthwise(s.panel_rows(g.h)) +
            rounds(1.0 * n * s.strips * s.parts) *
                (product(s.rows, 1) / s.parts + 1.0 * s.rows * g.w * costs.moved) +
-           costs.barrier / g.dim;
+           costs.wait / g.dim;
   }
   double rounds(double tasks) const { return std::ceil(tasks / threads); }
 };

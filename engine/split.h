@@ -33,7 +33,7 @@ Split choose_split(const Geometry& geometry, const NativePlan& native, int n, in
 int most_strip_rows(const Geometry& geometry, const NativePlan& native);
 
 // Images of a chunk: enough for 16 strips a thread in every layer, so that threads wait little for
-// each other at its end, as long as the activations of all of them leave half of the L3 cache to
+// each other, as long as the activations of all of them leave half of the L3 cache to
 // the weights; but in any case a strip for each thread, and with low_memory no more.
 int choose_chunk(const Geometry& geometry, const NativePlan& native, int threads);
 

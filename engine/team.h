@@ -2,6 +2,7 @@
 // How the threads of one run share tasks and wait for each other.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -10,38 +11,49 @@
 
 namespace convmixer {
 
-// Returns once the value is another than `old`. Spins for about as long as a task of a small layer
-// takes, then sleeps. (Spinning for milliseconds, as OpenMP's barriers do, is no loss on an idle
-// machine; where another process has one of the cores, each of a network's many barriers then burns
-// the time slice that the missing thread is waiting for: 170 ms an image of the bundled model on
-// two busy cores instead of 40.)
-template <typename T>
-void spin_then_wait(const std::atomic<T>& value, T old) {
+// Returns once ready(value). Spins for about as long as a task of a small layer takes, then sleeps
+// from one change, of which notify_all() tells, to the next. (Spinning for milliseconds, as
+// OpenMP's barriers do, is no loss on an idle machine; where another process has one of the cores,
+// it burns the time slice that the missing thread is waiting for.)
+template <typename T, typename F>
+void wait_until(const std::atomic<T>& value, F ready) {
   using Clock = std::chrono::steady_clock;
   constexpr std::chrono::microseconds kSpin(100);
   const auto end = Clock::now() + kSpin;
-  do {
-    for (int i = 0; i < 64; ++i) {
-      if (value.load(std::memory_order_acquire) != old) return;
+  for (;;) {
+    T now;
+    do {
+      for (int i = 0; i < 64; ++i) {
+        now = value.load(std::memory_order_acquire);
+        if (ready(now)) return;
 #if defined(__x86_64__)
-      __builtin_ia32_pause();
+        __builtin_ia32_pause();
 #endif
-    }
-  } while (Clock::now() < end);
-  value.wait(old, std::memory_order_acquire);
-}
-
-// Returns once the value is `count` or more.
-inline void wait_for_count(const std::atomic<int>& value, int count) {
-  for (int now = value.load(std::memory_order_acquire); now < count;
-       now = value.load(std::memory_order_acquire)) {
-    spin_then_wait(value, now);
+      }
+    } while (Clock::now() < end);
+    value.wait(now, std::memory_order_acquire);
   }
+}
+template <typename T>
+void wait_for_change(const std::atomic<T>& value, T old) {
+  wait_until(value, [old](T now) { return now != old; });
+}
+inline void wait_for_count(const std::atomic<int>& value, int count) {
+  wait_until(value, [count](int now) { return now >= count; });
 }
 
 class Team {
  public:
   explicit Team(int threads) : threads_(threads), shares_(static_cast<std::size_t>(threads)) {}
+
+  // Before each run, while no thread is in one.
+  void start() {
+    for (Share& share : shares_) {
+      share.taken.store(0, std::memory_order_relaxed);
+      share.calls = 0;
+    }
+    arrived_.store(0, std::memory_order_relaxed);  // it is, but after a fork() during a run
+  }
 
   // To be called by every thread of a run, in the same order as the others: each task is run once.
   // A thread takes its share of consecutive tasks, whose results are in its caches if it had the
@@ -72,17 +84,17 @@ class Team {
     const unsigned round = round_.load(std::memory_order_acquire);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
       arrived_.store(0, std::memory_order_relaxed);  // everybody is here, so nobody adds to it
-      round_.store(round + 1, std::memory_order_release);
+      round_.fetch_add(1, std::memory_order_acq_rel);
       round_.notify_all();
       return;
     }
-    spin_then_wait(round_, round);
+    wait_for_change(round_, round);
   }
 
  private:
   struct alignas(64) Share {
     std::atomic<std::uint64_t> taken{0};  // the call, and how many of its tasks
-    std::uint32_t calls = 0;              // of the thread itself
+    std::uint32_t calls = 0;              // of the thread itself, in this run
   };
 
   int share_begin(int member, int count) const {
@@ -94,12 +106,12 @@ class Team {
   static int take(Share& share, std::uint32_t call, int size) {
     std::uint64_t seen = share.taken.load(std::memory_order_relaxed);
     for (;;) {
-      const auto ahead = static_cast<std::int32_t>(static_cast<std::uint32_t>(seen >> 32) - call);
-      const int taken = ahead == 0 ? static_cast<int>(seen & 0xFFFFFFFF) : 0;
-      if (ahead > 0 || taken >= size) return -1;
-      const std::uint64_t next =
-          (static_cast<std::uint64_t>(call) << 32) | static_cast<std::uint64_t>(taken + 1);
-      if (share.taken.compare_exchange_weak(seen, next, std::memory_order_relaxed)) return taken;
+      const std::uint64_t first = static_cast<std::uint64_t>(call) << 32;
+      const std::uint64_t next = std::max(seen, first);
+      if (next - first >= static_cast<std::uint64_t>(size)) return -1;
+      if (share.taken.compare_exchange_weak(seen, next + 1, std::memory_order_relaxed)) {
+        return static_cast<int>(next - first);
+      }
     }
   }
 

@@ -45,7 +45,7 @@ struct Workers::Crew {
 
   void work(int member) {
     for (unsigned seen = 0;; ++seen) {
-      spin_then_wait(run, seen);
+      wait_for_change(run, seen);
       if (call == nullptr) return;
       call(context, member);
       if (busy.fetch_sub(1, std::memory_order_acq_rel) == 1) busy.notify_one();
@@ -81,7 +81,7 @@ void Workers::run(Call call, const void* context) {
   call(context, 0);
   for (int busy = crew.busy.load(std::memory_order_acquire); busy != 0;
        busy = crew.busy.load(std::memory_order_acquire)) {
-    spin_then_wait(crew.busy, busy);
+    wait_for_change(crew.busy, busy);
   }
 }
 

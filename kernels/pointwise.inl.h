@@ -47,8 +47,8 @@ void pointwise_tile(const float* panel, ptrdiff_t panel_block_stride, const floa
       const float* const word = x + p * kWords;
       if constexpr (P::kPerWord == 1) {
         if (p * kPixelTile < kMemoryPixels * N) {
-          P::accumulate_word(sum[p][0], w0, word);
-          P::accumulate_word(sum[p][1], w1, word);
+          P::accumulate_word(sum[p][0], word, w0);
+          P::accumulate_word(sum[p][1], word, w1);
           continue;
         }
       }

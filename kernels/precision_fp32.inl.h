@@ -3,7 +3,7 @@
 // and packed. Here of floats, one a word.
 //   dot(x, w, sum)          sum + Σ of a word's products
 //   accumulate(sum, x, w)   the same, in the register that holds sum
-//   accumulate_word(sum, w, x)  the same, of a word in memory that stands for all lanes, where
+//   accumulate_word(sum, x, w)  the same, of a word in memory that stands for all lanes, where
 //                           kPerWord is 1
 //   to_float, add_sums      of sums
 //   subtract_sums           where kUnscale, and for Strassen products
@@ -51,8 +51,8 @@ struct Fp32 {
 
   static Vec dot(Vec x, Vec w, Vec sum) { return fma(x, w, sum); }
   static void accumulate(Vec& sum, Vec x, Vec w) { CONVMIXER_ISA::accumulate(sum, x, w); }
-  static void accumulate_word(Vec& sum, Vec w, const float* x) {
-    CONVMIXER_ISA::accumulate_word(sum, w, x);
+  static void accumulate_word(Vec& sum, const float* x, Vec w) {
+    CONVMIXER_ISA::accumulate_word(sum, x, w);
   }
   static Vec to_float(Vec sum) { return sum; }
   static Vec add_sums(Vec a, Vec b) { return add(a, b); }

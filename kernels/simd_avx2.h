@@ -19,8 +19,8 @@ constexpr int kPixelTile = 6;
 // The weights of a part, 16 KiB, lie in an L1 cache of 32 KiB beside the sums, 64 bytes for each of
 // up to 128 pixels, and the panel that streams through.
 constexpr int kSumWords = 256;
-constexpr int kWordUnroll = 16;  // all of a block: a loop costs as many instructions as two pixels
-constexpr int kMemoryPixels = 0;
+constexpr int kWordUnroll = 16;   // all of a block: a loop costs as many instructions as two pixels
+constexpr int kMemoryPixels = 0;  // no instruction broadcasts its operand
 // 8 accumulators cover 2 ports × 4 cycles of latency; the inputs are memory operands.
 constexpr int kRowTile = 8;
 constexpr int kPeakChains = 12;
@@ -40,7 +40,7 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }  // a·
 inline void accumulate(Vec& sum, Vec a, Vec b) {
   __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
 }
-inline void accumulate_word(Vec& sum, Vec a, const float* b) { accumulate(sum, a, broadcast(b)); }
+inline void accumulate_word(Vec& sum, const float* a, Vec b) { accumulate(sum, broadcast(a), b); }
 // The second operand where either is NaN, so that NaN goes through max(bound, x) and min(bound, x).
 inline Vec max(Vec bound, Vec x) { return _mm256_max_ps(bound, x); }
 inline Vec min(Vec bound, Vec x) { return _mm256_min_ps(bound, x); }

@@ -17,9 +17,10 @@ constexpr int kLanes = 16;
 constexpr int kPixelTile = 14;
 constexpr int kSumWords = 256;
 constexpr int kWordUnroll = 16;  // all of a block; of 4, GCC 12 adds 12 instructions a turn
-// Words of these are broadcast by their multiply-adds: an instruction less, a load more. All
-// instructions, of which a core that is shared with another hyperthread starts three a cycle, are
-// then 34 for 28 multiply-adds instead of 44, loads 26 instead of 16.
+// Of the pixels of a whole tile, and as many of a smaller one in proportion: those whose words are
+// broadcast by the multiply-adds, an instruction less and a load more. 34 instructions for 28
+// multiply-adds instead of 44, of which a core whose other hyperthread is busy starts three a
+// cycle, and 26 loads instead of 16.
 constexpr int kMemoryPixels = 10;
 // 16 accumulators, 1 weight vector; the inputs are memory operands.
 constexpr int kRowTile = 16;
@@ -38,9 +39,9 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }  // a·
 inline void accumulate(Vec& sum, Vec a, Vec b) {
   __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
 }
-// sum += a·*b
-inline void accumulate_word(Vec& sum, Vec a, const float* b) {
-  __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(a), "m"(*b));
+// sum += *a·b
+inline void accumulate_word(Vec& sum, const float* a, Vec b) {
+  __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(b), "m"(*a));
 }
 // The second operand where either is NaN, so that NaN goes through max(bound, x) and min(bound, x).
 // (The forms with a full mask are the same instructions; g++ 12 warns inside the unmasked ones.)

@@ -23,7 +23,7 @@ constexpr int kRowTile = 5;
 #endif
 constexpr int kSumWords = 256;
 constexpr int kWordUnroll = 4;
-constexpr int kMemoryPixels = 0;
+constexpr int kMemoryPixels = 0;  // no instruction broadcasts its operand
 constexpr int kPeakChains = 6;
 constexpr bool kGeluPieces = kLanes == 16;  // as the other variant of such lanes
 
@@ -64,7 +64,7 @@ inline Vec fma(Vec a, Vec b, Vec c) {
 inline Vec fma(Vec a, Vec b, Vec c) { CONVMIXER_EACH_QUAD(a.q[i] * b.q[i] + c.q[i]); }
 #endif
 inline void accumulate(Vec& sum, Vec a, Vec b) { sum = fma(a, b, sum); }  // sum += a·b
-inline void accumulate_word(Vec& sum, Vec a, const float* b) { accumulate(sum, a, broadcast(b)); }
+inline void accumulate_word(Vec& sum, const float* a, Vec b) { accumulate(sum, broadcast(a), b); }
 // The second operand where either is NaN, so that NaN goes through max(bound, x) and min(bound, x).
 inline Vec max(Vec bound, Vec x) { CONVMIXER_EACH_QUAD(bound.q[i] > x.q[i] ? bound.q[i] : x.q[i]); }
 inline Vec min(Vec bound, Vec x) { CONVMIXER_EACH_QUAD(bound.q[i] < x.q[i] ? bound.q[i] : x.q[i]); }

@@ -74,8 +74,8 @@ class Buffer {
     return bytes() >= kHugePage;
 #endif
   }
-  // Whole huge pages where the last one is nearly full or one of many: otherwise up to half of a
-  // layer's weights would lie in small ones.
+  // Whole huge pages where they take a seventh more at most: otherwise up to half of a layer's
+  // weights would lie in small ones.
   std::size_t mapped_bytes() const {
     constexpr std::size_t kPage = 64 << 10;  // the largest of any system
     const std::size_t huge = round_up(bytes(), kHugePage);

@@ -135,8 +135,8 @@ TEST(Split, PanelsOfMatrixTilesAreTallOrShared) {
     EXPECT_EQ(own.panel_rows(32), 32);
   }
   EXPECT_TRUE(split(large, 1, 4).shared);
-  // Four threads would lay out each channel's taps four times; a layer may cost less than a
-  // barrier.
+  // Four threads would lay out each channel's taps four times; a layer may cost less than
+  // waiting.
   EXPECT_TRUE(split(layer(64, 9, 32, 32), 1, 4).shared);
   EXPECT_FALSE(split(layer(32, 9, 8, 8), 1, 2).shared);
   table.taps_in_tiles = false;

@@ -2,6 +2,7 @@
 // Threads that share tasks: each is run once, by whoever has time, and nobody waits unasked.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <vector>
@@ -22,6 +23,8 @@ TEST(Team, RunsEachTaskOnceInEachCall) {
     for (int run = 0; run < 3; ++run) {
       std::vector<std::vector<std::atomic<int>>> times;
       for (const int count : kCounts) times.emplace_back(static_cast<std::size_t>(count));
+      std::atomic<bool> once{true};
+      team.start();
       workers.run([&](int member) {
         for (int round = 0; round < kRounds; ++round) {
           for (std::vector<std::atomic<int>>& of_call : times) {
@@ -31,10 +34,13 @@ TEST(Team, RunsEachTaskOnceInEachCall) {
               team.take_tasks(member, count, add);
             } else {
               team.run_tasks(member, count, add);
+              for (const std::atomic<int>& n : of_call) once = once && n == round + 1;
+              team.wait();  // until all have looked
             }
           }
         }
       });
+      EXPECT_TRUE(once);
       for (const std::vector<std::atomic<int>>& of_call : times) {
         for (const std::atomic<int>& n : of_call) EXPECT_EQ(n, kRounds);
       }
@@ -50,6 +56,7 @@ TEST(Team, TakesWhatOthersLeaveAndGoesOn) {
   Team team(2);
   std::atomic<int> holding{0}, done{0};
   int by_other = 0;
+  team.start();
   workers.run([&](int member) {
     bool held = member != 0;
     if (held) wait_for_count(holding, 1);
@@ -72,27 +79,38 @@ TEST(Team, TakesWhatOthersLeaveAndGoesOn) {
   EXPECT_EQ(by_other, 2 * kTasks - 1);
 }
 
-// What a task of an earlier call has written is there once its count is.
+// As a run's blocks do: from what the call before has made of a task's neighbours, between two
+// rows of values by turns.
 TEST(Team, TasksFollowThoseTheyWaitFor) {
-  constexpr int kTasks = 6, kCalls = 200;
+  constexpr int kTasks = 9, kCalls = 300;
+  const auto blend = [](const std::vector<int>& v, int i) {
+    const auto at = static_cast<std::size_t>(i);
+    return ((i > 0 ? v[at - 1] : 1) + 3 * v[at] + (i + 1 < kTasks ? 5 * v[at + 1] : 2)) % 10007;
+  };
+  std::vector<int> values[2] = {std::vector<int>(kTasks, 1), std::vector<int>(kTasks, 1)};
+  std::vector<int> expected = values[0];
+  for (int call = 0; call < kCalls; ++call) {
+    const std::vector<int> before = expected;
+    for (int i = 0; i < kTasks; ++i) expected[static_cast<std::size_t>(i)] = blend(before, i);
+  }
   Workers workers(4);
   Team team(4);
   std::vector<std::atomic<int>> made(kTasks);
-  std::vector<int> value(kTasks, 0);
+  team.start();
   workers.run([&](int member) {
-    for (int call = 1; call <= kCalls; ++call) {
+    for (int call = 0; call < kCalls; ++call) {
       team.take_tasks(member, kTasks, [&](int i) {
+        for (int near = std::max(0, i - 1); near < std::min(kTasks, i + 2); ++near) {
+          wait_for_count(made[static_cast<std::size_t>(near)], call);
+        }
         const auto at = static_cast<std::size_t>(i);
-        wait_for_count(made[at], call - 1);
-        value[at] = 3 * value[at] % 1000 + call;
+        values[1 - call % 2][at] = blend(values[call % 2], i);
         made[at].fetch_add(1, std::memory_order_release);
         made[at].notify_all();
       });
     }
   });
-  int expected = 0;
-  for (int call = 1; call <= kCalls; ++call) expected = 3 * expected % 1000 + call;
-  for (const int v : value) EXPECT_EQ(v, expected);
+  EXPECT_EQ(values[kCalls % 2], expected);
 }
 
 TEST(Team, AllHaveEndedBehindRunTasksAndWait) {
@@ -101,6 +119,7 @@ TEST(Team, AllHaveEndedBehindRunTasksAndWait) {
   Team team(kThreads);
   std::atomic<int> ended{0}, arrived{0};
   std::atomic<bool> early{false};
+  team.start();
   workers.run([&](int member) {
     for (int round = 1; round <= 100; ++round) {
       team.run_tasks(member, 5, [&](int) { ++ended; });
