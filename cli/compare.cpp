@@ -198,7 +198,7 @@ void compare(const CompareOptions& o) {
     throw Failure(kFailed, fmt::format("none of the {} images of {} could be compared",
                                        dataset.size(), o.images));
   }
-  const std::string json = compare_json(report);
+  const std::string json = o.json || json_file ? compare_json(report) : "";
   try_each({[&] { print(o.json ? json : compare_text(report)); },
             [&] {
               if (json_file) write_whole(*json_file, json);

@@ -207,7 +207,7 @@ void evaluate(const EvalOptions& o) {
     throw Failure(kFailed, fmt::format("none of the {} images of {} could be evaluated",
                                        report.dataset.size(), o.images));
   }
-  const std::string json = eval_json(report);
+  const std::string json = o.json || json_file ? eval_json(report) : "";
   try_each({[&] { print(o.json ? json : eval_text(report)); },
             [&] {
               if (json_file) write_whole(*json_file, json);

@@ -155,9 +155,8 @@ class Samples {
   }
 
   // Adds up what was seen of `images` images.
-  void add(int images, Workers& workers, Team& team) {
-    team.start();
-    workers.run([&](int member) {
+  void add(int images, Team& team) {
+    team.run([&](int member) {
       team.run_tasks(member, static_cast<int>(layers_.size()), [&](int layer) {
         for (int i = 0; i < images; ++i) {
           layers_[static_cast<std::size_t>(layer)].add(
@@ -264,8 +263,7 @@ Calibrator::Calibrator(std::shared_ptr<const Plan> plan, int threads)
     : plan_(std::move(plan)),
       statistics_(std::make_unique<Statistics>(*plan_)),
       session_(plan_, threads, 0, statistics_.get()),
-      workers_(std::clamp(static_cast<int>(plan_->native->blocks.size()), 1, threads)),
-      team_(workers_.threads()) {}
+      team_(std::clamp(static_cast<int>(plan_->native->blocks.size()), 1, threads)) {}
 Calibrator::~Calibrator() = default;
 
 template <typename T>
@@ -279,7 +277,7 @@ void Calibrator::add_images(const T* src, std::size_t n) {
     statistics_->samples().make_room(now);
     session_.run(src + done * image, now, logits_.data(), nullptr);
     statistics_->check_finite();
-    statistics_->samples().add(static_cast<int>(now), workers_, team_);
+    statistics_->samples().add(static_cast<int>(now), team_);
   }
 }
 void Calibrator::add(const float* src, std::size_t n) {
@@ -324,8 +322,7 @@ std::vector<ByteWeights> Calibrator::round_pointwise(const Graph& graph,
   }
   std::vector<ByteWeights> weights(layers.size());
   std::vector<std::exception_ptr> failures(layers.size());
-  team_.start();
-  workers_.run([&](int member) {
+  team_.run([&](int member) {
     team_.run_tasks(member, static_cast<int>(layers.size()), [&](int layer) {
       const auto i = static_cast<std::size_t>(layer);
       try {

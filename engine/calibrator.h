@@ -13,7 +13,6 @@
 #include "engine/graph.h"
 #include "engine/scales.h"
 #include "engine/team.h"
-#include "engine/workers.h"
 
 namespace convmixer {
 
@@ -78,7 +77,6 @@ class Calibrator {
   std::shared_ptr<const Plan> plan_;
   std::unique_ptr<Statistics> statistics_;
   Session session_;
-  Workers workers_;
   Team team_;
   std::vector<float> logits_;
 };

@@ -16,7 +16,6 @@
 #include "engine/runner.h"
 #include "engine/split.h"
 #include "engine/team.h"
-#include "engine/workers.h"
 
 namespace convmixer {
 namespace {
@@ -30,7 +29,6 @@ class NativeRunner : public Runner {
         threads_(threads),
         chunk_(chunk_size != 0 ? chunk_size : choose_chunk(plan.geometry, *plan.native, threads)),
         observer_(observer),
-        workers_(threads),
         team_(threads) {
     assert(observer_ == nullptr || native_.table->pieces == 1);  // PlanOptions::observed
     lay_out_arena();
@@ -44,7 +42,7 @@ class NativeRunner : public Runner {
   }
 
   double measure_fma_peak() override {
-    return convmixer::measure_fma_peak(*native_.table, workers_);
+    return convmixer::measure_fma_peak(*native_.table, team_.workers());
   }
 
   int chunk_size() const override { return chunk_; }
@@ -203,7 +201,7 @@ class NativeRunner : public Runner {
       const int step = i % count, p = i / count;
       wait_for_rows(split, p, index);
       fill(b, rows_of(p, panels, rows), step, step + 1, src, panel(p), scratch);
-      add_to(progress(p).filled, 1);
+      add_to_count(progress(p).filled, 1);
     });
     team_.take_tasks(member, n * split.strips * split.parts, [&](int i) {
       const Task strip = strip_task(split, i, b.pointwise.tiles);
@@ -212,7 +210,7 @@ class NativeRunner : public Runner {
       if (strip.tile_begin < strip.tile_end) {  // a Strassen product has fewer tiles
         multiply(index, strip, rows_of(p, panels, rows), panel(p), scratch, dst);
       }
-      add_to(progress(p).made, 1);
+      add_to_count(progress(p).made, 1);
     });
   }
 
@@ -220,10 +218,6 @@ class NativeRunner : public Runner {
     return strip.image * split.panels() + strip.y_begin / split.panel_rows(layout_.h);
   }
   Progress& progress(int panel) { return progress_[static_cast<std::size_t>(panel)]; }
-  static void add_to(std::atomic<int>& count, int more) {
-    count.fetch_add(more, std::memory_order_release);
-    count.notify_all();
-  }
   // Tasks of a layer that make a panel's rows.
   static int tasks_of(const Split& split, int panel) {
     const int above = panel % split.panels() * split.panel_strips;
@@ -329,8 +323,7 @@ class NativeRunner : public Runner {
     const Split& split = splits_[static_cast<std::size_t>(n) - 1];
     const auto stride = static_cast<std::ptrdiff_t>(head_stride());
     for (Progress& p : progress_) p.clear();
-    team_.start();
-    workers_.run([&](int member) {
+    team_.run([&](int member) {
       const auto own = static_cast<std::size_t>(member);
       float* const panel =
           panels_ + panel_stride(split.shared ? split.rows : split.panel_rows(g.h)) * own;
@@ -339,7 +332,7 @@ class NativeRunner : public Runner {
       team_.take_tasks(member, n * split.strips * split.parts, [&](int i) {
         const Task strip = strip_task(split, i, native_.patch_embed.tiles);
         patch_embed(strip, src, panel, from);
-        add_to(progress(panel_of(split, strip)).made, 1);
+        add_to_count(progress(panel_of(split, strip)).made, 1);
       });
       if (split.shared) team_.wait();  // the patches are where the panels will be
       for (std::size_t b = 0, filled = 0; b < native_.blocks.size(); ++b) {
@@ -350,7 +343,7 @@ class NativeRunner : public Runner {
           team_.take_tasks(member, n * split.panels(), [&](int i) {
             wait_for_rows(split, i, b);
             block(b, split, i, from, panel, scratch, to);
-            add_to(progress(i).made, tasks_of(split, i));
+            add_to_count(progress(i).made, tasks_of(split, i));
           });
         }
         std::swap(from, to);
@@ -389,7 +382,6 @@ class NativeRunner : public Runner {
   const PlaneLayout layout_;
   const int threads_, chunk_;
   Observer* const observer_;
-  Workers workers_;
   Team team_;
 
   std::vector<Split> splits_;  // of 1 … chunk_ images

@@ -1,58 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the threads of one run share tasks and wait for each other.
+// The threads of runs, how they share tasks and wait for each other.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
-namespace convmixer {
+#include "engine/wait.h"
+#include "engine/workers.h"
 
-// Returns once ready(value). Spins for about as long as a task of a small layer takes, then sleeps
-// from one change, of which notify_all() tells, to the next. (Spinning for milliseconds, as
-// OpenMP's barriers do, is no loss on an idle machine; where another process has one of the cores,
-// it burns the time slice that the missing thread is waiting for.)
-template <typename T, typename F>
-void wait_until(const std::atomic<T>& value, F ready) {
-  using Clock = std::chrono::steady_clock;
-  constexpr std::chrono::microseconds kSpin(100);
-  const auto end = Clock::now() + kSpin;
-  for (;;) {
-    T now;
-    do {
-      for (int i = 0; i < 64; ++i) {
-        now = value.load(std::memory_order_acquire);
-        if (ready(now)) return;
-#if defined(__x86_64__)
-        __builtin_ia32_pause();
-#endif
-      }
-    } while (Clock::now() < end);
-    value.wait(now, std::memory_order_acquire);
-  }
-}
-template <typename T>
-void wait_for_change(const std::atomic<T>& value, T old) {
-  wait_until(value, [old](T now) { return now != old; });
-}
-inline void wait_for_count(const std::atomic<int>& value, int count) {
-  wait_until(value, [count](int now) { return now >= count; });
-}
+namespace convmixer {
 
 class Team {
  public:
-  explicit Team(int threads) : threads_(threads), shares_(static_cast<std::size_t>(threads)) {}
+  // Throws what Workers does.
+  explicit Team(int threads)
+      : threads_(threads), workers_(threads), shares_(static_cast<std::size_t>(threads)) {}
 
-  // Before each run, while no thread is in one.
-  void start() {
+  int threads() const { return threads_; }
+  Workers& workers() { return workers_; }
+
+  // Calls f(member) once on each thread, as Workers::run does. The functions below are for f.
+  template <typename F>
+  void run(const F& f) {
     for (Share& share : shares_) {
       share.taken.store(0, std::memory_order_relaxed);
       share.calls = 0;
     }
     arrived_.store(0, std::memory_order_relaxed);  // it is, but after a fork() during a run
+    workers_.run(f);
   }
 
   // To be called by every thread of a run, in the same order as the others: each task is run once.
@@ -60,6 +38,9 @@ class Team {
   // same share of the layer before, then what others have left, and returns when there is none:
   // others may still run theirs. `f` must not throw, and may wait for tasks of earlier calls, all
   // of which some thread has taken by then.
+  // Every second share is taken from its end, so that of neighbours both take the tasks beside each
+  // other first, or both last: a thread whose tasks need a neighbour's of the call before may be
+  // nearly a whole share ahead of it.
   template <typename F>
   void take_tasks(int member, int count, F f) {
     const std::uint32_t call = ++shares_[static_cast<std::size_t>(member)].calls;
@@ -67,7 +48,7 @@ class Team {
       const int owner = (member + i) % threads_;
       const int begin = share_begin(owner, count), size = share_begin(owner + 1, count) - begin;
       for (int task; (task = take(shares_[static_cast<std::size_t>(owner)], call, size)) >= 0;) {
-        f(begin + task);
+        f(owner % 2 == 0 ? begin + task : begin + size - 1 - task);
       }
     }
   }
@@ -116,6 +97,7 @@ class Team {
   }
 
   const int threads_;
+  Workers workers_;
   std::vector<Share> shares_;
   alignas(64) std::atomic<int> arrived_{0};
   alignas(64) std::atomic<unsigned> round_{0};

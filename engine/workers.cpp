@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "engine/team.h"
+#include "engine/wait.h"
 #include "support/error.h"
 #include "support/signals.h"
 

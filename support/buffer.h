@@ -37,11 +37,11 @@ class Buffer {
       data_ = static_cast<T*>(map(mapped_bytes()));
       return;
     }
-    const std::size_t bytes = (size * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
     // Unlike std::aligned_alloc, this takes a size that is no multiple of the alignment.
+    const std::size_t room = round_up(bytes(), kAlignment);
     void* memory = nullptr;
-    if (::posix_memalign(&memory, kAlignment, bytes) != 0) throw std::bad_alloc();
-    data_ = static_cast<T*>(std::memset(memory, 0, bytes));
+    if (::posix_memalign(&memory, kAlignment, room) != 0) throw std::bad_alloc();
+    data_ = static_cast<T*>(std::memset(memory, 0, room));
   }
   Buffer(Buffer&& other) noexcept { swap(other); }
   Buffer& operator=(Buffer&& other) noexcept {
@@ -81,8 +81,8 @@ class Buffer {
     const std::size_t huge = round_up(bytes(), kHugePage);
     return huge - bytes() <= bytes() / 7 ? huge : round_up(bytes(), kPage);
   }
-  static std::size_t round_up(std::size_t bytes, std::size_t page) {
-    return (bytes + page - 1) / page * page;
+  static std::size_t round_up(std::size_t bytes, std::size_t unit) {
+    return (bytes + unit - 1) / unit * unit;
   }
 
   // At a multiple of kHugePage, whatever lies before and behind it given back.

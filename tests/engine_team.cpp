@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <iterator>
 #include <vector>
 
 #include "engine/team.h"
-#include "engine/workers.h"
 
 namespace convmixer::test {
 namespace {
@@ -18,14 +18,12 @@ TEST(Team, RunsEachTaskOnceInEachCall) {
     SCOPED_TRACE(threads);
     constexpr int kCounts[] = {1, 7, 0, 64, 2, 5, 100, 3};
     constexpr int kRounds = 50;
-    Workers workers(threads);
     Team team(threads);
     for (int run = 0; run < 3; ++run) {
       std::vector<std::vector<std::atomic<int>>> times;
       for (const int count : kCounts) times.emplace_back(static_cast<std::size_t>(count));
       std::atomic<bool> once{true};
-      team.start();
-      workers.run([&](int member) {
+      team.run([&](int member) {
         for (int round = 0; round < kRounds; ++round) {
           for (std::vector<std::atomic<int>>& of_call : times) {
             const auto add = [&](int i) { ++of_call[static_cast<std::size_t>(i)]; };
@@ -52,31 +50,47 @@ TEST(Team, RunsEachTaskOnceInEachCall) {
 // which some were its own share.
 TEST(Team, TakesWhatOthersLeaveAndGoesOn) {
   constexpr int kTasks = 10;
-  Workers workers(2);
   Team team(2);
   std::atomic<int> holding{0}, done{0};
   int by_other = 0;
-  team.start();
-  workers.run([&](int member) {
+  team.run([&](int member) {
     bool held = member != 0;
     if (held) wait_for_count(holding, 1);
     for (int call = 0; call < 2; ++call) {
       team.take_tasks(member, kTasks, [&](int) {
         if (!held) {
           held = true;
-          holding = 1;
-          holding.notify_all();
+          add_to_count(holding, 1);
           wait_for_count(done, 2 * kTasks - 1);
           return;
         }
         if (member == 1) ++by_other;
-        done.fetch_add(1, std::memory_order_release);
-        done.notify_all();
+        add_to_count(done, 1);
       });
     }
   });
   EXPECT_EQ(done, 2 * kTasks - 1);
   EXPECT_EQ(by_other, 2 * kTasks - 1);
+}
+
+// Nobody goes on before all have begun, so that each begins with its own share.
+TEST(Team, NeighboursBeginBesideEachOtherOrEndThere) {
+  constexpr int kThreads = 4;
+  Team team(kThreads);
+  std::atomic<int> begun{0};
+  int first[kThreads] = {};
+  team.run([&](int member) {
+    bool is_first = true;
+    team.take_tasks(member, 12, [&](int i) {
+      if (!is_first) return;
+      is_first = false;
+      first[member] = i;
+      add_to_count(begun, 1);
+      wait_for_count(begun, kThreads);
+    });
+  });
+  const int expected[] = {0, 5, 6, 11};
+  EXPECT_TRUE(std::equal(std::begin(first), std::end(first), std::begin(expected)));
 }
 
 // As a run's blocks do: from what the call before has made of a task's neighbours, between two
@@ -93,11 +107,9 @@ TEST(Team, TasksFollowThoseTheyWaitFor) {
     const std::vector<int> before = expected;
     for (int i = 0; i < kTasks; ++i) expected[static_cast<std::size_t>(i)] = blend(before, i);
   }
-  Workers workers(4);
   Team team(4);
   std::vector<std::atomic<int>> made(kTasks);
-  team.start();
-  workers.run([&](int member) {
+  team.run([&](int member) {
     for (int call = 0; call < kCalls; ++call) {
       team.take_tasks(member, kTasks, [&](int i) {
         for (int near = std::max(0, i - 1); near < std::min(kTasks, i + 2); ++near) {
@@ -105,8 +117,7 @@ TEST(Team, TasksFollowThoseTheyWaitFor) {
         }
         const auto at = static_cast<std::size_t>(i);
         values[1 - call % 2][at] = blend(values[call % 2], i);
-        made[at].fetch_add(1, std::memory_order_release);
-        made[at].notify_all();
+        add_to_count(made[at], 1);
       });
     }
   });
@@ -115,12 +126,10 @@ TEST(Team, TasksFollowThoseTheyWaitFor) {
 
 TEST(Team, AllHaveEndedBehindRunTasksAndWait) {
   constexpr int kThreads = 3;
-  Workers workers(kThreads);
   Team team(kThreads);
   std::atomic<int> ended{0}, arrived{0};
   std::atomic<bool> early{false};
-  team.start();
-  workers.run([&](int member) {
+  team.run([&](int member) {
     for (int round = 1; round <= 100; ++round) {
       team.run_tasks(member, 5, [&](int) { ++ended; });
       if (ended < 5 * round) early = true;
