@@ -57,13 +57,13 @@ class NativeRunner : public Runner {
     const auto lanes = static_cast<std::size_t>(native_.table->lanes);
     const auto images = static_cast<std::size_t>(chunk_);
     const auto pixels = static_cast<std::size_t>(g.h) * static_cast<std::size_t>(g.w);
-    int most_panels = 0;
+    int most_counts = 0;
     for (int n = 1; n <= chunk_; ++n) {
       splits_.push_back(choose_split(g, native_, n, threads_));
       panel_floats_ = std::max(panel_floats_, words_of_panels(splits_.back(), n));
-      most_panels = std::max(most_panels, n * splits_.back().panels());
+      most_counts = std::max(most_counts, n * splits_.back().panels() * splits_.back().parts);
     }
-    progress_ = std::vector<Progress>(static_cast<std::size_t>(most_panels));
+    progress_ = std::vector<Progress>(static_cast<std::size_t>(most_counts));
     if (const int levels = plan_.strassen_levels(); levels != 0) {
       const StrassenLayout strassen(*native_.table, g.dim, most_strip_rows(g, native_) * g.w,
                                     levels);
@@ -105,20 +105,21 @@ class NativeRunner : public Runner {
     if (levels == 0) return words;
     return std::max(words, StrassenLayout(*native_.table, g.dim, pixels, levels).panel_words);
   }
-  // Of all panels of n images; those of patches are each thread's own in any case.
+  // Of all panels of n images; those of patches are each thread's own in any case. Of shared ones
+  // blocks use two by turns.
   std::size_t words_of_panels(const Split& s, int n) const {
     const auto threads = static_cast<std::size_t>(threads_);
     const std::size_t stride = panel_stride(s.panel_rows(plan_.geometry.h));
     if (!s.shared) return threads * stride;
     return std::max(threads * panel_stride(s.rows),
-                    static_cast<std::size_t>(n * s.panels()) * stride);
+                    static_cast<std::size_t>(2 * n * s.panels()) * stride);
   }
 
-  // Of a panel in a run: counts that only grow. A cache line each, since threads wait for them.
+  // Of a panel in a run, or of a part of the output channels of a shared one's rows: counts that
+  // only grow. A cache line each, since threads wait for them.
   struct alignas(64) Progress {
-    std::atomic<int> made{0};    // tasks that have made rows of it, tasks_of() for each layer, the
-                                 // patch embedding being the first
-    std::atomic<int> filled{0};  // steps that have filled it, where it is shared, of all blocks
+    std::atomic<int> made{0};    // its strips, by each layer; where panels are shared by each block
+    std::atomic<int> filled{0};  // of a shared panel's first part: steps that have filled it
     void clear() {
       made.store(0, std::memory_order_relaxed);
       filled.store(0, std::memory_order_relaxed);
@@ -137,9 +138,9 @@ class NativeRunner : public Runner {
     return {index / count, y, std::min(plan_.geometry.h, y + rows)};
   }
   Task strip_task(const Split& s, int index, int tiles) const {
-    const long part = index % s.parts;
-    return {rows_of(index / s.parts, s.strips, s.rows), static_cast<int>(tiles * part / s.parts),
-            static_cast<int>(tiles * (part + 1) / s.parts)};
+    const int part = index % s.parts;
+    return {rows_of(index / s.parts, s.strips, s.rows), s.part_begin(tiles, part),
+            s.part_begin(tiles, part + 1)};
   }
 
   // A task's pixels, from a panel into planes.
@@ -189,51 +190,76 @@ class NativeRunner : public Runner {
   }
 
   // The same by all threads together. Panels are each thread's share of the channels, products of
-  // the strips, or of their output channels.
+  // the strips, or of their output channels. A thread that finds no more products to make goes on
+  // to fill the next block's panels with the channels that are there, while other products still
+  // read this one's.
   void shared_block(std::size_t index, const Split& split, int n, int member, const float* src,
                     float* scratch, float* dst, int filled_before) {
     const NativeBlock& b = native_.blocks[index];
     const int rows = split.panel_rows(layout_.h), panels = split.panels();
     const std::size_t stride = panel_stride(rows);
-    const auto panel = [&](int i) { return panels_ + static_cast<std::size_t>(i) * stride; };
+    const auto panel = [&](int i) {
+      return panels_ + (static_cast<std::size_t>(i) * 2 + index % 2) * stride;
+    };
     const int count = steps(b);
     team_.take_tasks(member, n * panels * count, [&](int i) {
       const int step = i % count, p = i / count;
-      wait_for_rows(split, p, index);
+      wait_for_channels(split, p, index, step);
       fill(b, rows_of(p, panels, rows), step, step + 1, src, panel(p), scratch);
-      add_to_count(progress(p).filled, 1);
+      add_to_count(progress(split, p, 0).filled, 1);
     });
     team_.take_tasks(member, n * split.strips * split.parts, [&](int i) {
       const Task strip = strip_task(split, i, b.pointwise.tiles);
       const int p = panel_of(split, strip);
-      wait_for_count(progress(p).filled, filled_before + count);
+      wait_for_count(progress(split, p, 0).filled, filled_before + count);
       if (strip.tile_begin < strip.tile_end) {  // a Strassen product has fewer tiles
         multiply(index, strip, rows_of(p, panels, rows), panel(p), scratch, dst);
       }
-      add_to_count(progress(p).made, 1);
+      add_to_count(progress(split, p, i % split.parts).made, 1);
     });
   }
 
   int panel_of(const Split& split, const Rows& strip) const {
     return strip.image * split.panels() + strip.y_begin / split.panel_rows(layout_.h);
   }
-  Progress& progress(int panel) { return progress_[static_cast<std::size_t>(panel)]; }
-  // Tasks of a layer that make a panel's rows.
-  static int tasks_of(const Split& split, int panel) {
-    const int above = panel % split.panels() * split.panel_strips;
-    return std::min(split.panel_strips, split.strips - above) * split.parts;
+  Progress& progress(const Split& split, int panel, int part) {
+    return progress_[static_cast<std::size_t>(panel * split.parts + part)];
   }
-  // Until the block before has made what block `index` reads for a panel. Then the panel's rows may
-  // be written as well: they lie where that block read its inputs. Those who read these rows are
-  // the panels within reach, since reach is the same above and below, and they are waited for.
-  void wait_for_rows(const Split& split, int panel, std::size_t index) {
+  static int strips_of(const Split& split, int panel) {
+    return std::min(split.panel_strips, split.strips - panel % split.panels() * split.panel_strips);
+  }
+  // Until so many layers have made what a depthwise layer reads for a panel, of one part of the
+  // channels. Once it has read all of them, the panel's rows may be written by its block: they lie
+  // where the block before read its inputs. Those who read these rows are the panels within reach,
+  // since reach is the same above and below, and they are waited for.
+  void wait_for_rows(const Split& split, int panel, int part, std::size_t layers) {
     const int panels = split.panels(), image = panel / panels * panels;
     const int reach = ceil_div(rows_reached(plan_.geometry.kernel_size, *native_.table),
                                split.panel_rows(layout_.h));
     const int first = std::max(image, panel - reach),
               end = std::min(image + panels, panel + reach + 1);
     for (int i = first; i < end; ++i) {
-      wait_for_count(progress(i).made, (static_cast<int>(index) + 1) * tasks_of(split, i));
+      wait_for_count(progress(split, i, part).made, static_cast<int>(layers) * strips_of(split, i));
+    }
+  }
+  // Of a shared panel, for a step of block `index`. Who fills it writes where the block before the
+  // last read: each of its parts was made before those that are waited for.
+  void wait_for_channels(const Split& split, int panel, std::size_t index, int step) {
+    if (index == 0) return;  // patches were waited for
+    const PackedPointwise &w = native_.blocks[index].pointwise,
+                          &before = native_.blocks[index - 1].pointwise;
+    const int vectors = native_.table->oc_tile / native_.table->lanes;
+    const auto wait = [&](int c) {
+      // A Strassen product's tile is one of each part of the channels.
+      const int tile = c % (layout_.blocks >> before.strassen) / vectors;
+      wait_for_rows(split, panel, split.part_of(before.tiles, tile), index);
+    };
+    if (w.strassen != 0) {
+      for (int c = step; c < layout_.blocks; c += layout_.blocks >> w.strassen) wait(c);
+    } else {
+      const int begin = step * native_.table->panel_blocks;
+      const int end = std::min(layout_.blocks, begin + native_.table->panel_blocks);
+      for (int c = begin; c < end; ++c) wait(c);
     }
   }
 
@@ -329,10 +355,11 @@ class NativeRunner : public Runner {
           panels_ + panel_stride(split.shared ? split.rows : split.panel_rows(g.h)) * own;
       float* const scratch = scratch_ + scratch_floats_ * own;
       float *from = planes_[0], *to = planes_[1];
-      team_.take_tasks(member, n * split.strips * split.parts, [&](int i) {
-        const Task strip = strip_task(split, i, native_.patch_embed.tiles);
-        patch_embed(strip, src, panel, from);
-        add_to_count(progress(panel_of(split, strip)).made, 1);
+      const int patch_strips = ceil_div(g.h, split.patch_rows);
+      team_.take_tasks(member, n * patch_strips, [&](int i) {
+        const Rows strip = rows_of(i, patch_strips, split.patch_rows);
+        patch_embed({strip, 0, native_.patch_embed.tiles}, src, panel, from);
+        if (!split.shared) add_to_count(progress(split, panel_of(split, strip), 0).made, 1);
       });
       if (split.shared) team_.wait();  // the patches are where the panels will be
       for (std::size_t b = 0, filled = 0; b < native_.blocks.size(); ++b) {
@@ -341,9 +368,9 @@ class NativeRunner : public Runner {
           filled += static_cast<std::size_t>(steps(native_.blocks[b]));
         } else {
           team_.take_tasks(member, n * split.panels(), [&](int i) {
-            wait_for_rows(split, i, b);
+            wait_for_rows(split, i, 0, b + 1);
             block(b, split, i, from, panel, scratch, to);
-            add_to_count(progress(i).made, tasks_of(split, i));
+            add_to_count(progress(split, i, 0).made, strips_of(split, i));
           });
         }
         std::swap(from, to);

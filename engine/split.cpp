@@ -84,18 +84,32 @@ struct Cost {
       return depthwise(rows) + product(rows, strips) + (spills ? rows * g.w * costs.moved / 2 : 0);
     };
     // Threads that have whole images have their last panels too, of fewer rows.
-    const double last = n / threads;
+    const double last = n < threads ? 0 : 1.0 * n / threads;
     return (rounds(1.0 * n * panels) - last) * panel(whole, s.panel_strips) +
            last * panel(g.h - (panels - 1) * whole, s.strips - (panels - 1) * s.panel_strips);
   }
   double shared(const Split& s) const {
     const double steps = ceil_div(g.dim, table.lanes * table.panel_blocks);
     return rounds(n * steps * s.panels()) / steps * depthwise(s.panel_rows(g.h)) +
-           rounds(1.0 * n * s.strips * s.parts) *
-               (product(s.rows, 1) / s.parts + 1.0 * s.rows * g.w * costs.moved) +
-           costs.wait / g.dim;
+           rounds(1.0 * n * s.strips * s.parts) / s.parts * product(s.rows, 1) +
+           rounds(1.0 * n * s.strips) * s.rows * g.w * costs.moved + costs.wait / g.dim;
   }
-  double rounds(double tasks) const { return std::ceil(tasks / threads); }
+  // At most `most`.
+  int patch_rows(int most) const {
+    int best = most;
+    const auto cost = [&](int rows) {
+      return rounds(1.0 * n * ceil_div(g.h, rows)) * product(rows, 1);
+    };
+    for (int rows = most - 1; rows >= 1; --rows) {
+      if (cost(rows) < cost(best)) best = rows;
+    }
+    return best;
+  }
+  // With an image for each thread or more none is bound to wait: who has made less of a layer goes
+  // on with the next one of other images.
+  double rounds(double tasks) const {
+    return n < threads ? std::ceil(tasks / threads) : tasks / threads;
+  }
 };
 
 // The most strips of a panel: 64 rows make passes and what a panel costs besides few. More than
@@ -156,10 +170,14 @@ Split choose_split(const Geometry& g, const NativePlan& native, int n, int threa
       Split s{rows, strips, panel_strips};
       consider(s, cost_of.depth_first(s));
       const int tasks = n * strips;
-      // With fewer strips than threads shared panels take no more memory than each thread's own.
-      if (threads == 1 || n >= 2 * threads || (native.low_memory && tasks >= threads)) continue;
+      // With half as many strips as threads shared panels take no more memory than each thread's
+      // own.
+      if (n >= threads || (native.low_memory && 2 * tasks > threads)) continue;
       s.shared = true;
-      for (const int parts : {1, ceil_div(threads, tasks), threads / std::gcd(threads, tasks)}) {
+      s.patch_rows = cost_of.patch_rows(rows);
+      // Of parts two for each thread, so that it can take some of what others have left.
+      const int fair = 2 * threads / std::gcd(threads, tasks);
+      for (const int parts : {1, ceil_div(2 * threads, tasks), fair}) {
         s.parts = std::min(parts, oc_tiles);
         consider(s, cost_of.shared(s));
       }

@@ -12,7 +12,6 @@ namespace convmixer {
 namespace {
 
 constexpr int kMostStripPixels = 2 * kMostSumPixels;  // the kernel's limit
-constexpr int kLevelPixels = 128;  // a level; the products' own are half as many, see strassen_rows
 
 // The largest that √K·‖a‖₂ / ‖a‖₁ may be over the balanced rows a of K weights. Against inputs of
 // size 1, the first is what Strassen's roundings are proportional to, the second what a plain
@@ -131,6 +130,14 @@ Buffer<float> balanced(const Node& node, const Balance& balance) {
   return a;
 }
 
+// The most of a strip, unless a row has more: short ones leave more threads something to do, but
+// fetch the weights more often. Those of 1024 channels, 7 MB a block, are more than L2 holds, and a
+// second level's products have a quarter of the pixels.
+int most_pixels(const Geometry& g, const KernelTable& table, int levels) {
+  constexpr int kFew = 128, kWideDim = 1024;
+  return levels == 2 || (g.dim >= kWideDim && table.precision == kFp32) ? 2 * kFew : kFew;
+}
+
 }  // namespace
 
 int strassen_rows(const Geometry& g, const KernelTable& table, int levels) {
@@ -140,7 +147,8 @@ int strassen_rows(const Geometry& g, const KernelTable& table, int levels) {
     return table.per_word == 1 || (rows % parts == 0 && rows / parts * g.w % table.per_word == 0);
   };
   const int least = table.per_word == 1 ? 1 : parts;
-  for (int rows = std::min(std::max(least, levels * kLevelPixels / g.w), g.h); rows >= 1; --rows) {
+  for (int rows = std::min(std::max(least, most_pixels(g, table, levels) / g.w), g.h); rows >= 1;
+       --rows) {
     if (can_be_cut(rows) && can_be_cut(g.h % rows) && rows * g.w <= kMostStripPixels) return rows;
   }
   return 0;
@@ -177,7 +185,7 @@ std::string refuse_strassen(const Geometry& g, const KernelTable& table, int lev
   if (g.w > longest) return fmt::format("rows of {} pixels are longer than {}", g.w, longest);
   if (strassen_rows(g, table, levels) == 0) {
     return fmt::format("{}×{} pixels make no strips, of {} pixels or fewer, of {} {}", g.h, g.w,
-                       levels * kLevelPixels, parts,
+                       most_pixels(g, table, levels), parts,
                        table.per_word == 1 ? "parts" : "parts of whole rows and even pixels");
   }
   return "";

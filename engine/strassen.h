@@ -22,10 +22,11 @@ namespace convmixer {
 
 // Rows of pixels a strip, the operand of one product: at most 128 pixels (or one row, of up to
 // 256), with two levels 256 (their halves and quarters are 64: half of it is 2 to 8 % slower, since
-// each weight would be used too little), a multiple of 2^levels in every strip; 0 where no number
-// of rows will do. Where pixels share a word, the parts are whole rows, together of an even number
-// of pixels, and a strip may have up to 256 to have a row for each. It depends on the image alone:
-// pixels that share roundings must not change with batch or threads.
+// each weight would be used too little), and of floats of 1024 channels or more 256; a multiple of
+// 2^levels in every strip; 0 where no number of rows will do. Where pixels share a word, the parts
+// are whole rows, together of an even number of pixels, and a strip may have up to 256 to have a
+// row for each. It depends on the image and the number of channels alone: pixels that share
+// roundings must not change with batch or threads.
 int strassen_rows(const Geometry& geometry, const KernelTable& table, int levels);
 
 struct Balance {

@@ -74,9 +74,21 @@ void check_split(const Geometry& g, const NativePlan& native, int n, int threads
   EXPECT_GE(split.panels() * split.panel_rows(g.h), g.h);
   EXPECT_LT((split.panels() - 1) * split.panel_rows(g.h), g.h);
   EXPECT_GE(split.parts, 1);
-  EXPECT_LE(split.parts, split.shared ? std::min(threads, ceil_div(g.dim, table.oc_tile)) : 1);
-  EXPECT_FALSE(split.shared && (threads == 1 || n >= 2 * threads));
-  EXPECT_FALSE(split.shared && native.low_memory && n * split.strips >= threads);
+  EXPECT_LE(split.parts, split.shared ? std::min(2 * threads, ceil_div(g.dim, table.oc_tile)) : 1);
+  EXPECT_FALSE(split.shared && n >= threads);
+  EXPECT_FALSE(split.shared && native.low_memory && 2 * n * split.strips > threads);
+  EXPECT_GE(split.patch_rows, 1);
+  EXPECT_LE(split.patch_rows, split.rows);
+  EXPECT_TRUE(split.shared || split.patch_rows == split.rows);
+  for (const int tiles : {ceil_div(g.dim, table.oc_tile), ceil_div(g.dim, 2 * table.oc_tile)}) {
+    EXPECT_EQ(split.part_begin(tiles, 0), 0);
+    EXPECT_EQ(split.part_begin(tiles, split.parts), tiles);
+    for (int tile = 0; tile < tiles; ++tile) {
+      const int part = split.part_of(tiles, tile);
+      EXPECT_LE(split.part_begin(tiles, part), tile);
+      EXPECT_GT(split.part_begin(tiles, part + 1), tile);
+    }
+  }
   if (split.panel_strips == 1) return;
   EXPECT_GT(table.panel_blocks, 1);
   const int blocks = ceil_div(g.dim, table.lanes * table.panel_blocks) * table.panel_blocks;
@@ -157,7 +169,8 @@ TEST(Split, PanelsOfPiecesStayInTheCache) {
   EXPECT_EQ(choose_split(layer(most_dim + 1, 9, 32, 32), native, 1, 1).panel_rows(32), 4);
 }
 
-// More threads than strips: each has some of their output channels, and of the panel's.
+// More threads than strips: each has some of their output channels, and of the panel's. Patches are
+// as many rows for each.
 TEST(Split, ThreadsWithoutAStripShareOne) {
   NativePlan native = free_rows(*variants().back().table);
   native.strip_rows = 8;
@@ -165,7 +178,8 @@ TEST(Split, ThreadsWithoutAStripShareOne) {
   EXPECT_FALSE(choose_split(g, native, 1, 2).shared);
   const Split split = choose_split(g, native, 1, 4);
   EXPECT_TRUE(split.shared);
-  EXPECT_EQ(split.parts, 2);
+  EXPECT_EQ(split.parts, 4);
+  EXPECT_EQ(split.patch_rows, 4);
   EXPECT_EQ(split.panel_strips, 1);  // Strassen's
   EXPECT_FALSE(choose_split(g, native, 2, 4).shared);
 }

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "engine/calls.h"
+#include "engine/split.h"
 #include "engine/strassen.h"
 #include "kernels/registry.h"
 #include "models/convmixer.h"
@@ -160,11 +161,11 @@ void check_bundled(const EngineVariant& variant) {
   EXPECT_LE(share, 1);
 }
 
-// In the last block's rows one weight does all the work.
-Graph lopsided_graph(const ModelShape& shape) {
+// In the rows of a block one weight does all the work.
+Graph lopsided_graph(const ModelShape& shape, int block) {
   Random random(31);
   Graph graph = random_graph(shape, random);
-  Node& node = find_node(graph.nodes, fmt::format("blocks.{}.pointwise", shape.depth - 1));
+  Node& node = find_node(graph.nodes, fmt::format("blocks.{}.pointwise", block));
   const auto dim = static_cast<std::size_t>(shape.dim);
   std::vector<float> weights(node.weights.size);
   for (std::size_t o = 0; o < dim; ++o) weights[o * dim + o] = 1;
@@ -172,11 +173,12 @@ Graph lopsided_graph(const ModelShape& shape) {
   return graph;
 }
 
-// A plain block behind one of Strassen products, over the same strips.
+// A plain block between two of Strassen products, over the same strips; also where threads share
+// panels.
 void check_mixed(const EngineVariant& variant) {
   if (variant.name == "portable") GTEST_SKIP() << "portable gains nothing";
-  const ModelShape shape{768, 2, 3, 1, 10, 32};
-  const Graph graph = lopsided_graph(shape);
+  const ModelShape shape{768, 3, 3, 1, 10, 32};
+  const Graph graph = lopsided_graph(shape, 1);
   Random random(43);
   const Images images(shape, 2, random);
   const reference::Output want = reference::evaluate(graph, images.tensor);
@@ -184,10 +186,29 @@ void check_mixed(const EngineVariant& variant) {
     const auto plan = strassen_plan(variant, graph, strassen);
     EXPECT_EQ(plan->strassen_levels(), strassen == Strassen::kTwo ? 2 : 1);
     EXPECT_NE(plan->products.at(1).find("plain: its weights' spread"), std::string::npos);
+    EXPECT_TRUE(choose_split(plan->geometry, *plan->native, 1, 7).shared);
     const Run got = run(plan, 2, 0, images.floats.data(), 2);
     EXPECT_LE(share_of_limit(want, got.logits), 1);
     EXPECT_TRUE(same_runs(got, run(plan, 7, 1, images.floats.data(), 2)));
   }
+}
+
+TEST(Strassen, WeightsThatL2CannotHoldHaveLongerStrips) {
+  const auto pixels = [](Precision precision, int dim, int h, int w, int levels) {
+    Geometry g{};
+    g.dim = dim;
+    g.h = h;
+    g.w = w;
+    return strassen_rows(g, *available_tables(precision).back(), levels) * w;
+  };
+  for (const Precision precision : {kFp32, kInt8}) {
+    EXPECT_EQ(pixels(precision, 768, 32, 32, 1), 128);
+    EXPECT_EQ(pixels(precision, 768, 32, 32, 2), 256);
+    EXPECT_EQ(pixels(precision, 1024, 32, 32, 1), precision == kFp32 ? 256 : 128);
+    EXPECT_EQ(pixels(precision, 1536, 32, 32, 2), 256);
+  }
+  EXPECT_EQ(pixels(kFp32, 1024, 16, 16, 1), 256);
+  EXPECT_EQ(pixels(kFp32, 1024, 8, 16, 1), 128);
 }
 
 // Two levels, 768 channels wide; bits as above.
@@ -221,7 +242,7 @@ void check_choice(const EngineVariant& variant) {
               few = random_graph({512, 1, 3, 4, 16, 16}, random),
               uneven = random_graph({130, 1, 3, 4, 16, 16}, random),
               odd = random_graph({128, 1, 3, 4, 12, 12}, random),
-              lopsided = lopsided_graph({512, 1, 3, 4, 24, 24});
+              lopsided = lopsided_graph({512, 1, 3, 4, 24, 24}, 0);
   const auto products = [&](const Graph& graph, Strassen strassen, bool low_memory = false) {
     return strassen_plan(variant, graph, strassen, low_memory)->products.at(0);
   };
