@@ -118,7 +118,7 @@ class NativeRunner : public Runner {
   // Of a panel in a run, or of a part of the output channels of a shared one's rows: counts that
   // only grow. A cache line each, since threads wait for them.
   struct alignas(64) Progress {
-    std::atomic<int> made{0};    // its strips, by each layer; where panels are shared by each block
+    std::atomic<int> made{0};    // its strips, by each layer; of shared panels, by each block
     std::atomic<int> filled{0};  // of a shared panel's first part: steps that have filled it
     void clear() {
       made.store(0, std::memory_order_relaxed);

@@ -94,7 +94,7 @@ struct Cost {
            rounds(1.0 * n * s.strips * s.parts) / s.parts * product(s.rows, 1) +
            rounds(1.0 * n * s.strips) * s.rows * g.w * costs.moved + costs.wait / g.dim;
   }
-  // At most `most`.
+  // Of a task of the patch embedding where panels are shared: at most `most`.
   int patch_rows(int most) const {
     int best = most;
     const auto cost = [&](int rows) {

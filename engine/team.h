@@ -19,7 +19,6 @@ class Team {
   explicit Team(int threads)
       : threads_(threads), workers_(threads), shares_(static_cast<std::size_t>(threads)) {}
 
-  int threads() const { return threads_; }
   Workers& workers() { return workers_; }
 
   // Calls f(member) once on each thread, as Workers::run does. The functions below are for f.

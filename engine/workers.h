@@ -17,8 +17,6 @@ class Workers {
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
 
-  int threads() const { return threads_; }
-
   // Calls f(member) once on each thread, member 0 on the caller's, and returns when all have ended.
   // `f` must not throw. Allocates nothing, and cannot fail, except after fork(): the threads did
   // not come along, and the child's first run starts others.
